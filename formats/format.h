@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// ImageFormat: what every format folder provides. Stateless. Formats are listed in registry.cc; adding
+// one changes neither engine/ nor nbd/.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/io/host.h"
+#include "engine/layer.h"
+
+namespace mica {
+
+struct LayerOpenOptions {
+  bool writable = false;
+  // Head: kExclusive when writable, else kShared. Parents: kShared. kNone only to look at an image
+  // that somebody else is using; what is read is then verified but may be a little old.
+  FileLock lock = FileLock::kShared;
+  // Direct I/O for deltas, buffered for masters, whose cache all chains share.
+  bool direct = false;
+};
+
+struct CreateOptions {
+  uint64_t virtual_size = 0;
+  std::optional<ParentReference> parent;
+  std::map<std::string, std::string> extra;  // -o K=V; unknown keys are kInvalidArgument
+};
+
+// As `qemu-img check` counts: leaks waste space, corruptions lose data.
+struct CheckReport {
+  uint64_t blocks_checked = 0;
+  uint64_t leaked_bytes = 0;
+  uint64_t corruptions = 0;
+  struct Finding {
+    std::string what;          // one sentence, names guest and file offsets
+    std::optional<ByteRange> guest;  // what the guest lost, if anything
+  };
+  std::vector<Finding> findings;  // the first kFindingsMax
+  static constexpr size_t kFindingsMax = 1000;
+};
+
+enum class CheckScope : uint8_t { kMetadata, kMetadataAndData };
+
+class ImageFormat {
+ public:
+  ImageFormat() = default;
+  ImageFormat(const ImageFormat&) = delete;
+  ImageFormat& operator=(const ImageFormat&) = delete;
+  virtual ~ImageFormat() = default;
+
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+  // Whether the first bytes of a file (up to kProbeBytes) are of this format. Pure; any input.
+  static constexpr size_t kProbeBytes = 4096;
+  [[nodiscard]] virtual bool Probe(ConstBytes head) const noexcept = 0;
+
+  virtual Async<std::unique_ptr<Layer>> Open(Host& host, const std::filesystem::path& path,
+                                             const LayerOpenOptions& options) const = 0;
+
+  // Writes a new image at `path`, which must not exist, and syncs the file; the caller renames it
+  // into place and syncs the directory.
+  virtual Async<void> Create(Host& host, const std::filesystem::path& path,
+                             const CreateOptions& options) const = 0;
+
+  // Makes the image immutable and gives it an identity; see docs. The file must be writable.
+  virtual Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const = 0;
+
+  virtual Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
+                                   CheckScope scope) const = 0;
+};
+
+}  // namespace mica

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/image_chain.h"
+#include "engine/io/host.h"
+
+namespace mica {
+
+struct OpenChainOptions {
+  bool writable = false;
+  std::optional<std::string> format;  // of the head; probed when empty. A raw image is never opened
+                                      // writable by guess: kInvalidArgument then
+  bool without_locks = false;         // look at an image somebody else is using
+};
+
+// Opens the image at `path` and all its parents: exclusive lock on a writable head, shared locks on
+// parents, before the first read. A parent whose identity is not the recorded one is kMismatch; the
+// message names both files, both identities and what helps. A loop of parents or more than
+// kChainDepthMax is kLimit. A parent larger than its child is fine; the child sees its own size.
+Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path path,
+                                             OpenChainOptions options);
+
+}  // namespace mica
