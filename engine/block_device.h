@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// BlockDevice: the guest seam. What front ends (NBD), filters, jobs and file systems see; ImageChain is
-// the one over images. A filter is a BlockDevice around another BlockDevice.
+// BlockDevice: the guest seam. What front ends (NBD), filters, jobs and file systems see;
+// ImageChain is the one over images. A filter is a BlockDevice around another BlockDevice.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 namespace mica {
 
 struct DeviceInfo {
-  uint64_t size = 0;                 // bytes
-  uint32_t block_bytes_min = 1;      // requests need no better alignment than this
+  uint64_t size = 0;             // bytes
+  uint32_t block_bytes_min = 1;  // requests need no better alignment than this
   uint32_t block_bytes_preferred = 4096;
   bool read_only = false;
   bool rotational = false;
@@ -26,8 +26,8 @@ enum class Durability : uint8_t {
 };
 
 enum class ZeroHint : uint8_t {
-  kMayUnmap,     // space may be given back
-  kKeepSpace,    // a later write to the range should not fail for want of space
+  kMayUnmap,   // space may be given back
+  kKeepSpace,  // a later write to the range should not fail for want of space
 };
 
 // One run of guest bytes in one state, for block status and map.
@@ -39,10 +39,10 @@ struct StatusExtent {
   friend bool operator==(const StatusExtent&, const StatusExtent&) = default;
 };
 
-// All members: kOutOfRange when the range does not lie inside the device, kReadOnly for changes to a
-// read-only device. Calls may overlap in time; of overlapping writes in flight each 4 KiB block ends
-// as one or the other, never mixed. A completed write is seen by every later read, whoever issues it.
-// Buffers stay alive and unchanged until completion. Loop thread only.
+// All members: kOutOfRange when the range does not lie inside the device, kReadOnly for changes to
+// a read-only device. Calls may overlap in time; of overlapping writes in flight each 4 KiB block
+// ends as one or the other, never mixed. A completed write is seen by every later read, whoever
+// issues it. Buffers stay alive and unchanged until completion. Loop thread only.
 class BlockDevice {
  public:
   BlockDevice() = default;

@@ -21,7 +21,7 @@ struct Extent {
 
   ByteRange guest;
   ExtentKind kind = ExtentKind::kUnallocated;
-  uint64_t host_offset = 0;          // in the layer's data file; kData only
+  uint64_t host_offset = 0;           // in the layer's data file; kData only
   uint32_t first_digest = kNoDigest;  // index into Mapping::digests; kData of a checksumming layer
 };
 

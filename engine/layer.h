@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer: the format seam. A layer is one image of a chain; it says where bytes live and moves none of
-// the guest's. ImageChain does all reading, writing, copy-on-write and zero-filling, once, for every
-// format and every I/O engine.
+// Layer: the format seam. A layer is one image of a chain; it says where bytes live and moves none
+// of the guest's. ImageChain does all reading, writing, copy-on-write and zero-filling, once, for
+// every format and every I/O engine.
 //
 // A write is a sequence of named steps, so that a crash test can cut between any two:
 //   PrepareWrite   reserves clusters; nothing changes for readers or after a crash
@@ -42,6 +42,7 @@ struct ParentReference {
 
 struct LayerInfo {
   std::string format;
+  std::string path;                 // of the image file, for messages
   uint64_t virtual_size = 0;        // bytes
   uint32_t cluster_bytes = 0;       // allocation unit, a power of two; writes are prepared in it
   uint32_t digest_block_bytes = 0;  // 0: this layer has no checksums
@@ -62,13 +63,14 @@ class ReadPin {
 };
 
 struct Mapping {
-  std::vector<Extent> extents;      // exact cover of the asked range, in order, neighbours merged
+  std::vector<Extent> extents;       // exact cover of the asked range, in order, neighbours merged
   std::vector<BlockDigest> digests;  // see Extent::first_digest
-  std::unique_ptr<ReadPin> pin;     // empty when the layer never moves data
+  std::unique_ptr<ReadPin> pin;      // empty when the layer never moves data
 };
 
 // Where the bytes of a write go. Targets cover the range exactly, in order. The chain fills in
-// `digests`: one per digest_block_bytes of the range, over exactly the bytes that reach the file.
+// `digests`: one per digest_block_bytes of the range, over exactly the bytes that reach the file
+// (the block at the end of the device may be short).
 struct WritePlan {
   struct Target {
     ByteRange guest;
@@ -80,8 +82,8 @@ struct WritePlan {
   uint64_t token = 0;  // the layer's own
 };
 
-// Calls may overlap in time. The chain holds a lock on the guest clusters of a write from Prepare to
-// Publish, so calls that change overlapping ranges never overlap in time. Loop thread only.
+// Calls may overlap in time. The chain holds a lock on the guest clusters of a write from Prepare
+// to Publish, so calls that change overlapping ranges never overlap in time. Loop thread only.
 class Layer {
  public:
   Layer() = default;
@@ -94,8 +96,8 @@ class Layer {
   // The file that Extent::host_offset and WritePlan::Target::host_offset point into.
   virtual BlockFile& data_file() noexcept = 0;
 
-  // Where `range` (inside the virtual size) lives. For a checksumming layer `range` is widened to
-  // whole digest blocks (cut at the virtual size) before it is mapped, so that what is read can be
+  // Where `range` (inside the virtual size) lives. The chain asks a checksumming layer only for
+  // whole digest blocks (the last one cut at the virtual size), so that what is read can be
   // verified. kCorrupt when the layer's own metadata fails its checks.
   virtual Async<Mapping> Map(ByteRange range) = 0;
 

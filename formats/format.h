@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ImageFormat: what every format folder provides. Stateless. Formats are listed in registry.cc; adding
-// one changes neither engine/ nor nbd/.
+// ImageFormat: what every format folder provides. Stateless. Formats are listed in registry.cc;
+// adding one changes neither engine/ nor nbd/.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ struct CheckReport {
   uint64_t leaked_bytes = 0;
   uint64_t corruptions = 0;
   struct Finding {
-    std::string what;          // one sentence, names guest and file offsets
+    std::string what;                // one sentence, names guest and file offsets
     std::optional<ByteRange> guest;  // what the guest lost, if anything
   };
   std::vector<Finding> findings;  // the first kFindingsMax

@@ -9,14 +9,18 @@
 namespace mica {
 namespace {
 
-Async<int> Immediate(int value) { co_return value; }
+Async<int> Immediate(int value) {
+  co_return value;
+}
 
 Async<int> Later(EventLoop& loop, int value) {
   co_await loop.Yield();
   co_return value;
 }
 
-Async<int> Fails() { co_return Error{Errc::kIo, "no luck"}; }
+Async<int> Fails() {
+  co_return Error{Errc::kIo, "no luck"};
+}
 
 Async<int> Sum(EventLoop& loop) {
   CO_ASSIGN(const int a, co_await Immediate(1));
@@ -74,7 +78,8 @@ TEST(AsyncMutex, AdmitsOneAtATime) {
   EXPECT_EQ(inside_max, 1);
 }
 
-Task<void> LateArrivals(EventLoop& loop, AsyncMutex& mutex, int& inside, int& inside_max, int& done) {
+Task<void> LateArrivals(EventLoop& loop, AsyncMutex& mutex, int& inside, int& inside_max,
+                        int& done) {
   for (int i = 0; i < 50; ++i) {
     co_await loop.Yield();
     loop.Spawn(Critical(loop, mutex, inside, inside_max, done));
@@ -115,7 +120,9 @@ TEST(Timer, FiresOnceAndCanBeCancelled) {
   MemoryLoop loop;
   int fired = 0;
   const Timer kept(loop, std::chrono::seconds(1), [&] { ++fired; });
-  { const Timer cancelled(loop, std::chrono::seconds(2), [&] { fired += 100; }); }
+  {
+    const Timer cancelled(loop, std::chrono::seconds(2), [&] { fired += 100; });
+  }
   SyncWait(loop, loop.SleepUntil(std::chrono::seconds(3)));
   EXPECT_EQ(fired, 1);
 }

@@ -26,7 +26,9 @@ Detached RunDetached(Task<void> task, size_t& running) {
 
 }  // namespace
 
-void EventLoop::Spawn(Task<void> task) { RunDetached(std::move(task), spawned_tasks_); }
+void EventLoop::Spawn(Task<void> task) {
+  RunDetached(std::move(task), spawned_tasks_);
+}
 
 void EventLoop::PostFromAnyThread(std::function<void()> call) {
   {

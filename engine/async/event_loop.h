@@ -63,8 +63,8 @@ class EventLoop {
   }
 
  protected:
-  // Hands queued operations to the kernel and posts what has completed. Waits for a completion until
-  // `deadline` when `may_wait`; must return early after Wake.
+  // Hands queued operations to the kernel and posts what has completed. Waits for a completion
+  // until `deadline` when `may_wait`; must return early after Wake.
   virtual void Poll(bool may_wait, Time deadline) = 0;
   // Any thread: makes the current or the next waiting Poll return.
   virtual void Wake() noexcept = 0;
@@ -85,7 +85,8 @@ class EventLoop {
   std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
 };
 
-// Calls back once at `deadline` unless destroyed before. Loop thread only; the loop must outlive it.
+// Calls back once at `deadline` unless destroyed before. Loop thread only; the loop must outlive
+// it.
 class Timer {
  public:
   Timer(EventLoop& loop, EventLoop::Time deadline, std::function<void()> call);

@@ -8,14 +8,18 @@ namespace mica::internal {
 
 // Address sanitizer must see every frame as its own allocation to catch a use after free.
 #if defined(__SANITIZE_ADDRESS__)
-void* AllocateFrame(size_t size) { return ::operator new(size); }
-void FreeFrame(void* frame, size_t) noexcept { ::operator delete(frame); }
+void* AllocateFrame(size_t size) {
+  return ::operator new(size);
+}
+void FreeFrame(void* frame, size_t) noexcept {
+  ::operator delete(frame);
+}
 #else
 
 namespace {
 
 constexpr size_t kClassBytes = 64;
-constexpr size_t kClassCount = 32;      // frames up to 2 KiB are pooled
+constexpr size_t kClassCount = 32;        // frames up to 2 KiB are pooled
 constexpr size_t kFreePerClassMax = 256;  // a burst does not pin its peak for ever
 
 struct FreeFrameNode {

@@ -2,9 +2,9 @@
 // Task<T>: a lazy, move-only coroutine that is started by being awaited, exactly once.
 //
 // Completion never uses symmetric transfer: g++ turns it into real recursion in unoptimised and
-// sanitized builds and overflows the stack. Instead await_suspend starts the child and returns false
-// when the child has already finished, so a loop of a million awaits that complete at once uses one
-// frame of stack.
+// sanitized builds and overflows the stack. Instead await_suspend starts the child and returns
+// false when the child has already finished, so a loop of a million awaits that complete at once
+// uses one frame of stack.
 //
 // House rule for every expression that contains co_await: name it first. g++ 12 miscompiles
 // aggregate temporaries, capturing lambdas, ?: and braced arguments in such expressions
@@ -40,8 +40,8 @@ class TaskPromiseBase {
     void await_suspend(std::coroutine_handle<Promise> self) noexcept {
       TaskPromiseBase& promise = self.promise();
       promise.finished_ = true;
-      // While the awaiting coroutine is still inside its await_suspend it sees finished_ and goes on
-      // by itself; resuming it here as well would run it twice.
+      // While the awaiting coroutine is still inside its await_suspend it sees finished_ and goes
+      // on by itself; resuming it here as well would run it twice.
       if (!promise.starting_) promise.continuation_.resume();
     }
     void await_resume() noexcept {}

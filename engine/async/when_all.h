@@ -8,8 +8,9 @@
 
 namespace mica {
 
-// Runs all tasks concurrently on `loop` and completes when the last one has; the error is the one of
-// the first task in the list that failed. Every task runs to its end even when another has failed.
+// Runs all tasks concurrently on `loop` and completes when the last one has; the error is the one
+// of the first task in the list that failed. Every task runs to its end even when another has
+// failed.
 Async<void> WhenAll(EventLoop& loop, std::vector<Async<void>> tasks);
 
 }  // namespace mica

@@ -67,7 +67,9 @@ inline std::string_view AsText(ConstBytes bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-inline void FillZero(Bytes bytes) noexcept { std::memset(bytes.data(), 0, bytes.size()); }
+inline void FillZero(Bytes bytes) noexcept {
+  std::memset(bytes.data(), 0, bytes.size());
+}
 
 // True when every byte is zero; true for an empty span.
 bool IsZero(ConstBytes bytes) noexcept;

@@ -10,19 +10,32 @@ namespace mica {
 
 std::string_view ErrcName(Errc code) noexcept {
   switch (code) {
-    case Errc::kIo: return "io";
-    case Errc::kCorrupt: return "corrupt";
-    case Errc::kUnsupported: return "unsupported";
-    case Errc::kInvalidArgument: return "invalid-argument";
-    case Errc::kOutOfRange: return "out-of-range";
-    case Errc::kNoSpace: return "no-space";
-    case Errc::kReadOnly: return "read-only";
-    case Errc::kNotFound: return "not-found";
-    case Errc::kExists: return "exists";
-    case Errc::kBusy: return "busy";
-    case Errc::kMismatch: return "mismatch";
-    case Errc::kLimit: return "limit";
-    case Errc::kCancelled: return "cancelled";
+    case Errc::kIo:
+      return "io";
+    case Errc::kCorrupt:
+      return "corrupt";
+    case Errc::kUnsupported:
+      return "unsupported";
+    case Errc::kInvalidArgument:
+      return "invalid-argument";
+    case Errc::kOutOfRange:
+      return "out-of-range";
+    case Errc::kNoSpace:
+      return "no-space";
+    case Errc::kReadOnly:
+      return "read-only";
+    case Errc::kNotFound:
+      return "not-found";
+    case Errc::kExists:
+      return "exists";
+    case Errc::kBusy:
+      return "busy";
+    case Errc::kMismatch:
+      return "mismatch";
+    case Errc::kLimit:
+      return "limit";
+    case Errc::kCancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -37,17 +50,26 @@ Errc KindOf(int host_errno) noexcept {
   switch (host_errno) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return Errc::kNoSpace;
+    case EFBIG:
+      return Errc::kNoSpace;
     case ENOENT:
-    case ENOTDIR: return Errc::kNotFound;
-    case EEXIST: return Errc::kExists;
-    case EROFS: return Errc::kReadOnly;
+    case ENOTDIR:
+      return Errc::kNotFound;
+    case EEXIST:
+      return Errc::kExists;
+    case EROFS:
+      return Errc::kReadOnly;
     case EOPNOTSUPP:
-    case ENOSYS: return Errc::kUnsupported;
-    case EINVAL: return Errc::kInvalidArgument;
-    case EBUSY: return Errc::kBusy;
-    case ECANCELED: return Errc::kCancelled;
-    default: return Errc::kIo;
+    case ENOSYS:
+      return Errc::kUnsupported;
+    case EINVAL:
+      return Errc::kInvalidArgument;
+    case EBUSY:
+      return Errc::kBusy;
+    case ECANCELED:
+      return Errc::kCancelled;
+    default:
+      return Errc::kIo;
   }
 }
 

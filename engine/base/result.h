@@ -23,15 +23,17 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
 #define MICA_CONCAT_INNER_(a, b) a##b
 #define MICA_CONCAT_(a, b) MICA_CONCAT_INNER_(a, b)
 
-#define MICA_TRY_(keyword, expr)                                                   \
-  do {                                                                             \
-    auto mica_result_ = expr;                                                      \
-    if (!mica_result_) [[unlikely]] keyword std::move(mica_result_).error();       \
+#define MICA_TRY_(keyword, expr)               \
+  do {                                         \
+    auto mica_result_ = expr;                  \
+    if (!mica_result_) [[unlikely]]            \
+      keyword std::move(mica_result_).error(); \
   } while (false)
 
-#define MICA_ASSIGN_(result, keyword, declaration, expr)           \
-  auto result = expr;                                              \
-  if (!result) [[unlikely]] keyword std::move(result).error();     \
+#define MICA_ASSIGN_(result, keyword, declaration, expr) \
+  auto result = expr;                                    \
+  if (!result) [[unlikely]]                              \
+    keyword std::move(result).error();                   \
   declaration = *std::move(result)
 
 // TRY(Call());                 leaves the function with Call's error, if it has one

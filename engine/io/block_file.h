@@ -14,7 +14,8 @@ namespace mica {
 struct FileLimits {
   // Offsets and lengths that are multiples of this, in memory aligned to kDirectIoAlignment, go
   // straight to the device. Everything else is accepted too, through a bounce buffer; an unaligned
-  // write is then a read-modify-write that is not atomic against concurrent ones. 1 = no preference.
+  // write is then a read-modify-write that is not atomic against concurrent ones. 1 = no
+  // preference.
   uint32_t request_alignment = 1;
 };
 

@@ -30,8 +30,8 @@ struct FileStat {
   bool is_block_device = false;
 };
 
-// Calls may block the thread for as long as the host's file system takes (open, rename and directory
-// sync have no asynchronous form). Errors name the path.
+// Calls may block the thread for as long as the host's file system takes (open, rename and
+// directory sync have no asynchronous form). Errors name the path.
 class Host {
  public:
   Host() = default;
@@ -50,7 +50,8 @@ class Host {
   virtual Async<FileStat> Stat(const std::filesystem::path& path) = 0;
 
   // Atomically replaces whatever `to` names. Durable after SyncDirectory of the parent directory.
-  virtual Async<void> Rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
+  virtual Async<void> Rename(const std::filesystem::path& from,
+                             const std::filesystem::path& to) = 0;
   virtual Async<void> Remove(const std::filesystem::path& path) = 0;
   virtual Async<void> SyncDirectory(const std::filesystem::path& directory) = 0;
 };

@@ -13,7 +13,8 @@
 namespace mica::guest {
 
 struct ChangedObject {
-  // Both: the same object (ObjectId) in two versions. Only `before`: deleted. Only `after`: created.
+  // Both: the same object (ObjectId) in two versions. Only `before`: deleted. Only `after`:
+  // created.
   std::optional<Object> before;
   std::optional<Object> after;
   // All names of the object in either version, sorted by path; not only the changed ones.
@@ -23,16 +24,16 @@ struct ChangedObject {
   // Between before and after, when both exist (a created object has everything new):
   bool content_changed = false;     // bytes or size of a regular file, target of a symlink
   bool attributes_changed = false;  // anything in Attributes; of a directory, a file or a symlink
-  // The ranges of the new content that may differ, in order; empty with content_changed when the file
-  // only became shorter. Regular files.
+  // The ranges of the new content that may differ, in order; empty with content_changed when the
+  // file only became shorter. Regular files.
   std::vector<ByteRange> content_ranges;
 
   [[nodiscard]] bool names_changed() const { return names_before != names_after; }
 };
 
-// Objects sorted by inode of `before` or else `after`. An object with nothing changed is not listed;
-// a modification time alone, on a directory whose entries changed, is not a change of the directory
-// (it follows from its entries).
+// Objects sorted by inode of `before` or else `after`. An object with nothing changed is not
+// listed; a modification time alone, on a directory whose entries changed, is not a change of the
+// directory (it follows from its entries).
 struct ChangeSet {
   std::vector<ChangedObject> objects;
 };

@@ -24,8 +24,8 @@ struct Timestamp {
   friend auto operator<=>(const Timestamp&, const Timestamp&) = default;
 };
 
-// What makes an object the same object after a rename or in another version of the volume. The inode
-// number alone is reused; with generation and creation time it is not.
+// What makes an object the same object after a rename or in another version of the volume. The
+// inode number alone is reused; with generation and creation time it is not.
 struct ObjectId {
   uint64_t inode = 0;
   uint32_t generation = 0;
@@ -50,7 +50,7 @@ struct Object {
   ObjectId id;
   ObjectKind kind = ObjectKind::kRegular;
   Attributes attributes;
-  uint64_t size = 0;           // bytes of content; regular files and symlinks
+  uint64_t size = 0;  // bytes of content; regular files and symlinks
   uint32_t link_count = 0;
   std::string symlink_target;  // symlinks
   uint32_t device_major = 0;   // devices

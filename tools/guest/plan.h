@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan: what the planner decides and the applier carries out. It is declarative: for each object the
-// state it shall have in the result, not the steps to get there. The applier finds an order (staging
-// for cyclic moves, deepest deletions first, parents before children); the verifier compares the
-// result with the plan.
+// Plan: what the planner decides and the applier carries out. It is declarative: for each object
+// the state it shall have in the result, not the steps to get there. The applier finds an order
+// (staging for cyclic moves, deepest deletions first, parents before children); the verifier
+// compares the result with the plan.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 
 namespace mica::guest {
 
-// A directory of the result: one that the target volume (the new master) has, or one the plan creates.
+// A directory of the result: one that the target volume (the new master) has, or one the plan
+// creates.
 struct DirectoryRef {
   enum class Kind : uint8_t { kTargetInode, kPlannedObject };
   Kind kind = Kind::kTargetInode;
@@ -35,8 +36,9 @@ struct KeepContent {};  // the target's own bytes stay
 // The bytes of an object of the VM's volume ("ours").
 struct OursContent {
   uint64_t inode = 0;
-  // Non-empty only when the target's bytes equal the common base's: then these ranges (and the size)
-  // are all that differs, and only they are written. Otherwise the whole content is copied, holes kept.
+  // Non-empty only when the target's bytes equal the common base's: then these ranges (and the
+  // size) are all that differs, and only they are written. Otherwise the whole content is copied,
+  // holes kept.
   std::optional<std::vector<ByteRange>> ranges;
 };
 
@@ -57,7 +59,8 @@ struct PlannedObject {
 };
 
 // Objects of the target volume that are not listed stay as they are. A directory is deleted only
-// together with (or after the move of) everything it holds in the result; the planner has seen to it.
+// together with (or after the move of) everything it holds in the result; the planner has seen to
+// it.
 struct Plan {
   std::vector<PlannedObject> objects;
 };

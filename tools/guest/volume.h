@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Volume: read access to the files of one guest file system. Synchronous: the libraries underneath
-// are. Everything read from a guest is hostile input; kCorrupt is an ordinary answer. A volume is used
-// by one thread.
+// are. Everything read from a guest is hostile input; kCorrupt is an ordinary answer. A volume is
+// used by one thread.
 #pragma once
 
 #include <cstdint>
