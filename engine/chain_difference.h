@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where two versions of a disk can differ, found from maps and digests instead of from content.
+#pragma once
+
+#include <vector>
+
+#include "engine/image_chain.h"
+
+namespace mica {
+
+// Sorted, merged ranges of the guest that the layers above `depth` say something about. Everywhere
+// else the chain's content is that of the layers from `depth` down.
+Async<std::vector<ByteRange>> RangesAbove(ImageChain& chain, size_t depth);
+
+// Sorted, merged ranges of whole digest blocks (the last one cut at the end) outside of which `a`
+// and `b` have equal content. Blocks are judged by their 64-bit digests; content is read only where
+// a layer keeps none. Where one disk is longer, the rest of it is in the result.
+Async<std::vector<ByteRange>> DifferingRanges(ImageChain& a, ImageChain& b);
+
+}  // namespace mica
