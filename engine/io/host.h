@@ -52,6 +52,14 @@ class Host {
   // Atomically replaces whatever `to` names. Durable after SyncDirectory of the parent directory.
   virtual Async<void> Rename(const std::filesystem::path& from,
                              const std::filesystem::path& to) = 0;
+  // A second name for an existing file; kExists when there is anything under the new name. Durable
+  // after SyncDirectory.
+  virtual Async<void> Link(const std::filesystem::path& existing,
+                           const std::filesystem::path& name) {
+    static_cast<void>(existing);
+    static_cast<void>(name);
+    co_return Error{Errc::kUnsupported, "this host makes no hard links"};
+  }
   virtual Async<void> Remove(const std::filesystem::path& path) = 0;
   virtual Async<void> SyncDirectory(const std::filesystem::path& directory) = 0;
 };
