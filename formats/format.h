@@ -43,6 +43,20 @@ struct CheckReport {
   };
   std::vector<Finding> findings;  // the first kFindingsMax
   static constexpr size_t kFindingsMax = 1000;
+
+  void AddCorruption(std::string what, std::optional<ByteRange> guest) {
+    ++corruptions;
+    AddFinding(std::move(what), guest);
+  }
+  void AddLeak(std::string what, uint64_t bytes) {
+    leaked_bytes += bytes;
+    AddFinding(std::move(what), std::nullopt);
+  }
+
+ private:
+  void AddFinding(std::string what, std::optional<ByteRange> guest) {
+    if (findings.size() < kFindingsMax) findings.push_back({std::move(what), guest});
+  }
 };
 
 enum class CheckScope : uint8_t { kMetadata, kMetadataAndData };
@@ -57,7 +71,7 @@ class ImageFormat {
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
   // Whether the first bytes of a file (up to kProbeBytes) are of this format. Pure; any input.
-  static constexpr size_t kProbeBytes = 4096;
+  static constexpr size_t kProbeBytes = 8192;
   [[nodiscard]] virtual bool Probe(ConstBytes head) const noexcept = 0;
 
   virtual Async<std::unique_ptr<Layer>> Open(Host& host, const std::filesystem::path& path,

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/open_chain.h"
+
+#include <fmt/format.h>
+
+#include <set>
+#include <vector>
+
+#include "formats/identity_text.h"
+#include "formats/registry.h"
+
+namespace mica {
+
+namespace {
+
+Async<const ImageFormat*> HeadFormat(Host& host, const std::filesystem::path& path,
+                                     const OpenChainOptions& options) {
+  if (options.format) co_return FindFormat(*options.format);
+  CO_ASSIGN(const ImageFormat* format, co_await ProbeFormat(host, path));
+  if (options.writable && format->name() == "raw") {
+    co_return Error{Errc::kInvalidArgument,
+                    fmt::format("{}: no known format was found in it and a raw image is never "
+                                "written by guess; say -f raw if it is one",
+                                path.string())};
+  }
+  co_return format;
+}
+
+LayerOpenOptions OptionsFor(const OpenChainOptions& chain, bool head) {
+  LayerOpenOptions options;
+  options.writable = head && chain.writable;
+  options.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;
+  if (chain.without_locks) options.lock = FileLock::kNone;
+  options.direct = options.writable;
+  return options;
+}
+
+std::filesystem::path ResolveParent(const std::filesystem::path& child, const std::string& parent) {
+  // An absolute parent replaces the directory by the rules of operator/.
+  return (child.parent_path() / parent).lexically_normal();
+}
+
+Result<void> CheckIdentity(const std::filesystem::path& child, const std::filesystem::path& parent,
+                           const ParentReference& reference, const LayerInfo& found) {
+  if (!reference.identity || reference.identity == found.identity) return {};
+  return Error{
+      Errc::kMismatch,
+      fmt::format("{} is not the parent that {} was made on: expected {}, found {}; put the "
+                  "original master back, or carry the delta over with `mica rebase {} --onto {}`",
+                  parent.string(), child.string(), IdentityText(reference.identity),
+                  IdentityText(found.identity), child.string(), parent.string())};
+}
+
+Async<std::unique_ptr<Layer>> OpenParent(Host& host, const std::filesystem::path& child,
+                                         const std::filesystem::path& path,
+                                         const ParentReference& reference,
+                                         const LayerOpenOptions& options) {
+  CO_ASSIGN(const ImageFormat* const format, FindFormat(reference.format));
+  Result<std::unique_ptr<Layer>> layer = co_await format->Open(host, path, options);
+  if (!layer) {
+    const std::string context = fmt::format("the parent of {}", child.string());
+    co_return std::move(layer).error().WithContext(context);
+  }
+  CO_TRY(CheckIdentity(child, path, reference, (*layer)->info()));
+  co_return layer;
+}
+
+}  // namespace
+
+Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path path,
+                                             OpenChainOptions options) {
+  std::vector<std::unique_ptr<Layer>> layers;
+  std::set<std::filesystem::path> seen;
+  CO_ASSIGN(const ImageFormat* const format, co_await HeadFormat(host, path, options));
+  const LayerOpenOptions head_options = OptionsFor(options, true);
+  const LayerOpenOptions parent_options = OptionsFor(options, false);
+  CO_ASSIGN(std::unique_ptr<Layer> head, co_await format->Open(host, path, head_options));
+  layers.push_back(std::move(head));
+  seen.insert(path.lexically_normal());
+  while (layers.back()->info().parent) {
+    const ParentReference reference = *layers.back()->info().parent;
+    const std::filesystem::path parent = ResolveParent(path, reference.path);
+    if (!seen.insert(parent).second || layers.size() == kChainDepthMax) {
+      co_return Error{
+          Errc::kLimit,
+          fmt::format("{} names {} as its parent, which makes a loop or a chain of more "
+                      "than {} images",
+                      path.string(), parent.string(), kChainDepthMax)};
+    }
+    CO_ASSIGN(std::unique_ptr<Layer> layer,
+              co_await OpenParent(host, path, parent, reference, parent_options));
+    layers.push_back(std::move(layer));
+    path = parent;
+  }
+  co_return std::make_unique<ImageChain>(host.loop(), std::move(layers));
+}
+
+}  // namespace mica
