@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// All verbs, one file each: cmd_<verb>.cc defines Add<Verb>. A new verb is a line here and a line
+// in verbs.cc.
+#pragma once
+
+#include <span>
+
+#include "tools/verb.h"
+
+namespace mica {
+
+using AddVerb = Verb (*)(CLI::App& program);
+
+// In the order of `mica --help`.
+std::span<const AddVerb> AllVerbs() noexcept;
+
+}  // namespace mica
