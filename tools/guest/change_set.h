@@ -28,7 +28,9 @@ struct ChangedObject {
   // file only became shorter. Regular files.
   std::vector<ByteRange> content_ranges;
 
-  [[nodiscard]] bool names_changed() const { return names_before != names_after; }
+  // Whether the object is in other directories or under other leaves. That an ancestor moved changes
+  // its paths, but not this.
+  [[nodiscard]] bool names_changed() const;
 };
 
 // Objects sorted by inode of `before` or else `after`. An object with nothing changed is not

@@ -57,11 +57,14 @@ struct Object {
   uint32_t device_minor = 0;
 };
 
-// One name of an object. Names are bytes: no encoding is assumed.
+// One name of an object. Names are bytes: no encoding is assumed. The root directory has one, with
+// itself as the parent, an empty leaf and the path "/".
 struct Name {
   uint64_t parent = 0;  // inode of the directory
   std::string leaf;
   std::string path;  // absolute path in the same version of the volume, for rules and reports
+  // Of the directory: tells it from an earlier one that had the same inode.
+  uint32_t parent_generation = 0;
   friend bool operator==(const Name&, const Name&) = default;
 };
 
