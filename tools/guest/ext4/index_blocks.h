@@ -75,4 +75,11 @@ class Ext4Blocks {
 // quota and orphan files.
 bool IsInternalInode(const ext2_super_block& super, uint32_t inode) noexcept;
 
+// Linked and of a known kind. The value of an xattr is not an object: it has no name.
+bool IsObject(const RawInode& inode) noexcept;
+bool IsDirectory(const RawInode& inode) noexcept;
+bool IsRegular(const RawInode& inode) noexcept;
+// Holds the value of an xattr (ea_inode feature) and is in use.
+bool IsValueInode(const RawInode& inode) noexcept;
+
 }  // namespace mica::guest

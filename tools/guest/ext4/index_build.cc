@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 #include <utility>
 
 #include "tools/guest/ext4/file_map.h"
@@ -52,6 +53,7 @@ class IndexBuilder {
 
   const Ext4Blocks& blocks_;
   Ext4Index index_;
+  std::unordered_map<uint32_t, RawInode> directories_;  // to be read in the order of the disk
 };
 
 Result<void> IndexBuilder::ScanTable(const InodeTable& table) {
@@ -78,10 +80,9 @@ Result<void> IndexBuilder::AddInode(const RawInode& inode) {
   if (!IsObject(inode) && !IsValueInode(inode)) return {};
   if (IsInternalInode(*blocks_.fs()->super, inode.number)) return {};
   const bool directory = IsDirectory(inode);
-  if (directory) TRY(CheckDirectory(inode));
-  if (directory && inode.Has(EXT4_INLINE_DATA_FL)) {
-    ASSIGN(const std::vector<Dirent> entries, ReadInlineDirectory(blocks_, inode));
-    TRY(AddNames(inode.number, entries));
+  if (directory) {
+    TRY(CheckDirectory(inode));
+    directories_.emplace(inode.number, inode);
   }
   TRY(AddMapping(inode, directory ? BlockUse::kDirectory : BlockUse::kContent));
   const uint64_t xattr_block = ext2fs_file_acl_block(blocks_.fs(), inode.basic());
@@ -149,15 +150,19 @@ Result<void> IndexBuilder::SortExtents() {
 
 Result<void> IndexBuilder::ReadDirectories() {
   std::vector<Dirent> entries;
+  for (const auto& [number, inode] : directories_) {
+    if (!inode.Has(EXT4_INLINE_DATA_FL)) continue;
+    ASSIGN(entries, ReadEntries(blocks_, inode));
+    TRY(AddNames(number, entries));
+  }
   for (const IndexExtent& extent : index_.extents_) {
     if (extent.use != BlockUse::kDirectory) continue;
     entries.clear();
-    auto read = ReadDirectoryRun(blocks_, {extent.block, extent.length}, entries);
-    if (!read) {
-      return std::move(read).error().WithContext(fmt::format("inode {}", extent.inode));
-    }
+    const RawInode& inode = directories_.at(extent.inode);
+    TRY(AppendEntries(blocks_, inode, {extent.block, extent.length}, entries));
     TRY(AddNames(extent.inode, entries));
   }
+  directories_.clear();
   return {};
 }
 
