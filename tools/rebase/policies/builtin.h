@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// The text of the policy files that are built into the program (generated from *.policy by CMake).
+#pragma once
+
+#include <string_view>
+
+namespace mica::rebase {
+
+extern const std::string_view kLinuxPolicyText;
+
+}  // namespace mica::rebase
