@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "engine/base/checked_math.h"
+#include "engine/io/in_flight.h"
 
 namespace mica {
 
@@ -15,18 +16,6 @@ namespace {
 constexpr uint64_t kFileSizeMax = uint64_t{1} << 62;
 
 }  // namespace
-
-// Counts a call for as long as it runs: destroying the file under it is a bug of the caller.
-class MemoryFile::InFlight {
- public:
-  explicit InFlight(uint64_t& count) noexcept : count_(count) { ++count_; }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-  ~InFlight() { --count_; }
-
- private:
-  uint64_t& count_;
-};
 
 MemoryFile::MemoryFile(MemoryHost& host, std::string path, std::shared_ptr<SimulatedFile> file,
                        const OpenOptions& options)

@@ -26,8 +26,6 @@ class MemoryFile final : public BlockFile {
   Async<void> Resize(uint64_t size) override;
 
  private:
-  class InFlight;
-
   Async<void> Change(HostCall call, ConstBytes data);
   SimulatedFile::Change Apply(const HostCall& call, ByteRange part, ConstBytes data);
   Async<void> FinishChange(HostCall call, uint64_t change_id);

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/io/runtime.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "engine/async/epoll_loop.h"
+#include "engine/io/posix_host.h"
+#include "engine/io/pread_engine.h"
+
+namespace mica {
+
+namespace {
+
+class PreadRuntime final : public Runtime {
+ public:
+  explicit PreadRuntime(std::unique_ptr<EpollLoop> loop)
+      : loop_(std::move(loop)), threads_(*loop_), host_(*loop_, {threads_, threads_}) {}
+
+  static Result<std::unique_ptr<Runtime>> Make() {
+    ASSIGN(std::unique_ptr<EpollLoop> loop, EpollLoop::Create());
+    return std::make_unique<PreadRuntime>(std::move(loop));
+  }
+
+  [[nodiscard]] EventLoop& loop() noexcept override { return *loop_; }
+  [[nodiscard]] Host& host() noexcept override { return host_; }
+  [[nodiscard]] IoEngineKind engine() const noexcept override { return IoEngineKind::kPread; }
+
+ private:
+  std::unique_ptr<EpollLoop> loop_;
+  PreadEngine threads_;
+  PosixHost host_;
+};
+
+Result<std::unique_ptr<Runtime>> Make(IoEngineKind kind) {
+  switch (kind) {
+    case IoEngineKind::kPread:
+      return PreadRuntime::Make();
+    default:
+      break;
+  }
+  return Error{Errc::kUnsupported,
+               fmt::format("I/O engine {} is not in this build", IoEngineName(kind))};
+}
+
+constexpr std::array kInOrderOfPreference = {IoEngineKind::kUring, IoEngineKind::kAio,
+                                             IoEngineKind::kPread};
+
+}  // namespace
+
+Result<std::unique_ptr<Runtime>> MakePosixRuntime(IoEngineKind kind) {
+  if (kind != IoEngineKind::kAuto) return Make(kind);
+  for (const IoEngineKind candidate : kInOrderOfPreference) {
+    Result<std::unique_ptr<Runtime>> made = Make(candidate);
+    if (made || candidate == kInOrderOfPreference.back()) return made;
+  }
+  return Error{Errc::kUnsupported, "no I/O engine works here"};
+}
+
+std::string_view IoEngineName(IoEngineKind kind) noexcept {
+  switch (kind) {
+    case IoEngineKind::kAuto:
+      return "auto";
+    case IoEngineKind::kUring:
+      return "uring";
+    case IoEngineKind::kAio:
+      return "aio";
+    case IoEngineKind::kPread:
+      return "pread";
+  }
+  return "unknown";
+}
+
+Result<IoEngineKind> ParseIoEngine(std::string_view name) {
+  for (const IoEngineKind kind :
+       {IoEngineKind::kAuto, IoEngineKind::kUring, IoEngineKind::kAio, IoEngineKind::kPread}) {
+    if (IoEngineName(kind) == name) return kind;
+  }
+  return Error{Errc::kInvalidArgument,
+               fmt::format("unknown I/O engine \"{}\": expected auto, uring, aio or pread", name)};
+}
+
+}  // namespace mica
