@@ -68,7 +68,7 @@ inline std::string_view AsText(ConstBytes bytes) noexcept {
 }
 
 inline void FillZero(Bytes bytes) noexcept {
-  std::memset(bytes.data(), 0, bytes.size());
+  if (!bytes.empty()) std::memset(bytes.data(), 0, bytes.size());  // an empty span may be null
 }
 
 // True when every byte is zero; true for an empty span.
