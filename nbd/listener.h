@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/base/unique_fd.h"
+
+namespace mica::nbd {
+
+// A socket that listens. Made before the server runs (name look-ups block). A unix socket's name is
+// removed by Close or the destructor, unless somebody has put another file there.
+class Listener {
+ public:
+  static constexpr mode_t kPrivate = 0600;
+
+  // Replaces a socket that no server answers on; kBusy when one does, kExists when something that
+  // is no socket has the name, kInvalidArgument when the path is too long for a socket.
+  static Result<Listener> OnUnixSocket(const std::filesystem::path& path, mode_t mode = kPrivate);
+
+  // Every address `host` has; with an empty host all addresses of the machine. `port` is a number
+  // or a service name; "0" lets the kernel choose.
+  static Result<std::vector<Listener>> OnTcp(const std::string& host, const std::string& port);
+
+  // A listening socket made by somebody else (socket activation).
+  static Result<Listener> Adopt(UniqueFd socket);
+
+  Listener(Listener&& other) noexcept = default;
+  Listener& operator=(Listener&& other) = delete;
+  ~Listener() { RemoveName(); }
+
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+  // Where it listens, for people.
+  [[nodiscard]] const std::string& address() const noexcept { return address_; }
+  // What a client is given to reach `export_name` here (the NBD URI specification).
+  [[nodiscard]] std::string Uri(std::string_view export_name) const;
+
+  // The next connection, non-blocking; nothing when none is waiting or it was gone before we came.
+  // Errors are lasting: out of descriptors or memory, or Stop was called.
+  Result<std::optional<UniqueFd>> Accept();
+
+  // No further connections; wakes whoever waits for one.
+  void Stop() noexcept;
+
+ private:
+  // Identifies the file our bind has made. Its mere existence means there is a name to remove.
+  struct BoundName {
+    std::filesystem::path path;
+    dev_t device = 0;
+    ino_t inode = 0;
+  };
+
+  Listener(UniqueFd socket, std::string address);
+  void RemoveName() noexcept;
+
+  UniqueFd socket_;
+  std::string address_;
+  std::optional<BoundName> name_;
+};
+
+}  // namespace mica::nbd

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The handshake phase, fixed newstyle ("Handshake phase"). This file has the loop and the rules
+// that hold for every option; options.cc has the options.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nbd/receive_buffer.h"
+#include "nbd/request_check.h"
+#include "nbd/server_context.h"
+#include "nbd/stream.h"
+
+namespace mica::nbd {
+
+// What the options of one client have achieved so far.
+struct NegotiationState {
+  uint32_t client_flags = 0;
+  ReplyStyle replies = ReplyStyle::kSimple;
+  // The last SET_META_CONTEXT; it counts only if transmission starts on the same export name.
+  std::string contexts_for;
+  std::vector<SelectedContext> contexts;
+};
+
+class Negotiation {
+ public:
+  // An option with more payload ends the connection: nobody has a use for that much.
+  static constexpr uint32_t kOptionPayloadMax = 64u << 10;
+
+  Negotiation(const ServerContext& server, Stream& stream, ReceiveBuffer& input);
+
+  // Completes when transmission may begin (with what was agreed) or when the client has left in an
+  // orderly way (with nothing). kInvalidArgument or kLimit when the peer broke the rules so that
+  // the connection must be dropped; other errors are the stream's.
+  Async<std::optional<Agreement>> Run();
+
+  // The rest is for the option handlers.
+  [[nodiscard]] const ServerContext& server() const noexcept { return server_; }
+  [[nodiscard]] NegotiationState& state() noexcept { return state_; }
+
+  // Queue one reply to the option being handled.
+  void Reply(OptionReply type, ConstBytes payload);
+  void Acknowledge() { Reply(OptionReply::kAck, ConstBytes{}); }
+  void Refuse(OptionReply error, std::string_view text) { Reply(error, AsBytes(text)); }
+  // Queues bytes that are not an option reply.
+  void Append(ConstBytes bytes) { output_.insert(output_.end(), bytes.begin(), bytes.end()); }
+  // Sends what is queued when that is a lot; the loop sends the rest after the handler.
+  Async<void> FlushIfLong();
+
+  // What transmission on `target` would be like with the options so far.
+  Agreement Agree(ExportLease target, std::string_view name_from_client);
+  // The handler that answers Next::kTransmit has set this.
+  std::optional<Agreement> agreement;
+
+ private:
+  static constexpr size_t kLongOutputBytes = 64u << 10;
+
+  Async<bool> ReceiveClientFlags();
+  Async<bool> HandleOption();  // false: leave the loop
+  Async<void> Flush();
+
+  const ServerContext& server_;
+  Stream& stream_;
+  ReceiveBuffer& input_;
+  NegotiationState state_;
+  OptionCode current_{};
+  std::vector<std::byte> output_;
+};
+
+}  // namespace mica::nbd

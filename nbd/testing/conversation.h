@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/async/memory_loop.h"
+#include "nbd/server_context.h"
+#include "nbd/testing/memory_device.h"
+#include "nbd/testing/transcript.h"
+
+namespace mica::nbd {
+
+// Remembers what was logged.
+class MemoryLog final : public EventLog {
+ public:
+  void Write(Severity severity, std::string_view message) override {
+    if (severity != Severity::kDebug) lines.emplace_back(message);
+  }
+  [[nodiscard]] bool Mentions(std::string_view text) const;
+  std::vector<std::string> lines;
+};
+
+// One server without sockets, with one 64 MiB export "disk", on a loop without a kernel.
+class Conversation {
+ public:
+  static constexpr uint64_t kDiskBytes = 64u << 20;
+
+  explicit Conversation(const ServerOptions& options = {}, const DeviceInfo& info = DefaultInfo());
+
+  // A client sends all of `script`, says that it will send no more, and reads to the end of what
+  // the server answers. `receive_max` bounds what the server gets in one receive.
+  std::vector<std::byte> Hold(const ClientScript& script, size_t receive_max = SIZE_MAX);
+  // The same, ready to be taken apart.
+  ServerScript Answers(const ClientScript& script, size_t receive_max = SIZE_MAX) {
+    return ServerScript(Hold(script, receive_max));
+  }
+
+  static DeviceInfo DefaultInfo() { return {.size = kDiskBytes}; }
+
+  MemoryLoop loop;
+  ServerOptions options;
+  MemoryDevice device;
+  ExportTable exports;
+  BufferPool buffers{8u << 20};
+  MemoryLog log;
+  ServerContext context{loop, options, exports, buffers, log};
+};
+
+}  // namespace mica::nbd

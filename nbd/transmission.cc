@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nbd/transmission.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "nbd/nbd_errors.h"
+
+namespace mica::nbd {
+
+Transmission::Transmission(const ServerContext& server, Stream& stream, ReceiveBuffer& input,
+                           const Agreement& agreement)
+    : server_(server),
+      stream_(stream),
+      input_(input),
+      agreement_(agreement),
+      device_(*agreement.target->device),
+      budget_(server.loop, server.options.limits.in_flight_bytes_max,
+              server.options.limits.in_flight_requests_max),
+      sender_(server.loop, stream, budget_, [this] { WhenNothingToSend(); }),
+      idle_(server.loop) {}
+
+Async<void> Transmission::Run() {
+  const Result<void> received = co_await ReceiveRequests();
+  const EventLoop::Time deadline = server_.loop.Now() + server_.options.limits.drain_timeout;
+  const Timer give_up(server_.loop, deadline, [this] { stream_.Abort(); });
+  while (executing_ != 0 || !sender_.idle()) co_await idle_.Wait();
+  co_return received;
+}
+
+void Transmission::BeginStop() {
+  stopping_ = true;
+  if (sender_.idle()) WhenNothingToSend();
+}
+
+void Transmission::WhenNothingToSend() {
+  if (stopping_ && executing_ == 0 && !ended_) {
+    ended_ = true;
+    stream_.StopReceiving();
+  }
+  idle_.NotifyAll();
+}
+
+Async<void> Transmission::ReceiveRequests() {
+  uint32_t receives = 0;
+  for (;;) {
+    sender_.Hold();
+    const Needed needed = ServeAvailable();
+    sender_.Release();
+    if (needed == Needed::kNothing) break;
+    CO_ASSIGN(const bool satisfied, co_await Satisfy(needed));
+    if (!satisfied) break;
+    if (++receives % kReceivesPerTurn == 0) co_await server_.loop.Yield();
+  }
+  if (broken_rule_) co_return *std::move(broken_rule_);
+  co_return Result<void>();
+}
+
+Async<bool> Transmission::Satisfy(Needed needed) {
+  switch (needed) {
+    case Needed::kHeader:
+      co_return co_await input_.Fill(kRequestBytes);
+    case Needed::kBudget:
+      // Sending has perhaps made room since.
+      if (!budget_.Admits(Cost(current_))) co_await budget_.WaitReleased();
+      co_return true;
+    case Needed::kPayload:
+      co_return co_await ReceivePayload();
+    case Needed::kSkip:
+      co_return co_await input_.Skip(current_.range.length);
+    case Needed::kNothing:
+      break;
+  }
+  co_return false;
+}
+
+Async<bool> Transmission::ReceivePayload() {
+  // Counts as executing: a stop lets a write that has begun to arrive finish.
+  ++executing_;
+  const Bytes payload = write_data_.first(current_.range.length);
+  Result<bool> received = co_await input_.Read(payload);
+  --executing_;
+  if (received && *received) {
+    sender_.Hold();  // until ServeAvailable has served what came behind the payload
+    Dispatch(current_);
+  } else {
+    write_data_ = PooledBuffer();
+    budget_.Release(Cost(current_));
+    if (sender_.idle()) WhenNothingToSend();
+  }
+  co_return received;
+}
+
+Transmission::Needed Transmission::ServeAvailable() {
+  for (;;) {
+    if (ended_) return Needed::kNothing;
+    if (!have_current_) {
+      if (input_.available().size() < kRequestBytes) return Needed::kHeader;
+      const std::optional<Request> request = DecodeRequest(input_.available());
+      if (!request) {
+        broken_rule_ = Error{Errc::kInvalidArgument, "no request where one was expected"};
+        return Needed::kNothing;
+      }
+      input_.Consume(kRequestBytes);
+      current_ = *request;
+      have_current_ = true;
+    }
+    if (const std::optional<Needed> needed = ServeCurrent()) return *needed;
+  }
+}
+
+std::optional<Transmission::Needed> Transmission::ServeCurrent() {
+  if (current_.command == Command::kDisconnect) return Needed::kNothing;
+  const bool has_payload = current_.command == Command::kWrite && !current_.range.empty();
+  if (has_payload && current_.range.length > kPayloadBytesMax) {
+    broken_rule_ = Error{Errc::kLimit, fmt::format("a write of {} bytes", current_.range.length)};
+    return Needed::kNothing;
+  }
+  const uint64_t cost = Cost(current_);
+  if (!budget_.Admits(cost)) return Needed::kBudget;
+  budget_.Take(cost);
+  have_current_ = false;
+  const std::optional<Refusal> refusal =
+      stopping_ ? Refusal{WireError::kShutdown, WireErrorText(WireError::kShutdown)}
+                : CheckRequest(current_, agreement_);
+  if (refusal) {
+    Refuse(current_, *refusal);
+    return has_payload ? std::optional(Needed::kSkip) : std::nullopt;
+  }
+  if (has_payload) return TakePayload();
+  Dispatch(current_);
+  return std::nullopt;
+}
+
+std::optional<Transmission::Needed> Transmission::TakePayload() {
+  write_data_ = server_.buffers.Get(current_.range.length);
+  if (input_.available().size() < current_.range.length) return Needed::kPayload;
+  input_.Take(write_data_.first(current_.range.length));
+  Dispatch(current_);
+  return std::nullopt;
+}
+
+uint64_t Transmission::Cost(const Request& request) noexcept {
+  switch (request.command) {
+    case Command::kRead:
+    case Command::kWrite:
+      return kRequestCostBytes + std::min<uint64_t>(request.range.length, kPayloadBytesMax);
+    case Command::kCache:
+      return kRequestCostBytes + kCacheStepBytes;
+    case Command::kBlockStatus:
+      return kRequestCostBytes + kStatusCostBytes;
+    default:
+      return kRequestCostBytes;
+  }
+}
+
+void Transmission::Dispatch(const Request& request) {
+  ++executing_;
+  EventLoop& loop = server_.loop;
+  if (request.range.empty() && request.command != Command::kFlush &&
+      request.command != Command::kRead) {
+    return Finish(request, {});  // "unspecified": done at once
+  }
+  switch (request.command) {
+    case Command::kRead:
+      return loop.Spawn(ServeRead(request));
+    case Command::kWrite:
+      return loop.Spawn(ServeWrite(request, std::move(write_data_)));
+    case Command::kFlush:
+      return loop.Spawn(ServeFlush(request));
+    case Command::kTrim:
+      return loop.Spawn(ServeTrim(request));
+    case Command::kWriteZeroes:
+      return loop.Spawn(ServeWriteZeroes(request));
+    case Command::kCache:
+      return loop.Spawn(ServeCache(request));
+    case Command::kBlockStatus:
+      return loop.Spawn(ServeBlockStatus(request));
+    case Command::kDisconnect:
+      break;
+  }
+  MICA_CHECK(false);  // CheckRequest lets nothing else through
+}
+
+void Transmission::Finish(const Request& request, const Result<void>& result) {
+  if (!result) return Fail(request, result.error());
+  --executing_;
+  sender_.queue().push_back(MakeSuccess(request));
+  Commit(request);
+}
+
+void Transmission::Fail(const Request& request, const Error& error) {
+  --executing_;
+  LogFailure(request, error);
+  const WireError wire_error = ToWireError(error.code);
+  Refuse(request, Refusal{wire_error, WireErrorText(wire_error)});
+}
+
+void Transmission::Refuse(const Request& request, const Refusal& refusal) {
+  sender_.queue().push_back(MakeFailure(agreement_.replies, request, refusal.error, refusal.text));
+  Commit(request);
+}
+
+void Transmission::Commit(const Request& request) {
+  sender_.queue().back().cost_bytes = Cost(request);
+  sender_.Commit();
+}
+
+void Transmission::LogFailure(const Request& request, const Error& error) {
+  if (logged_failures_ == kLoggedFailuresMax) return;
+  ++logged_failures_;
+  server_.log.Write(
+      Severity::kError,
+      fmt::format("export {}: {} at {} length {}: {}{}", Quoted(agreement_.target->name),
+                  CommandName(request.command), request.range.offset, request.range.length,
+                  error.message,
+                  logged_failures_ == kLoggedFailuresMax ? " (no more from this client)" : ""));
+}
+
+}  // namespace mica::nbd
