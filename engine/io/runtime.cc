@@ -6,8 +6,10 @@
 #include <array>
 
 #include "engine/async/epoll_loop.h"
+#include "engine/io/aio_engine.h"
 #include "engine/io/posix_host.h"
 #include "engine/io/pread_engine.h"
+#include "engine/io/uring_loop.h"
 
 namespace mica {
 
@@ -33,15 +35,61 @@ class PreadRuntime final : public Runtime {
   PosixHost host_;
 };
 
+class AioRuntime final : public Runtime {
+ public:
+  explicit AioRuntime(std::unique_ptr<EpollLoop> loop) : loop_(std::move(loop)), threads_(*loop_) {}
+
+  static Result<std::unique_ptr<Runtime>> Make() {
+    ASSIGN(std::unique_ptr<EpollLoop> loop, EpollLoop::Create());
+    auto runtime = std::make_unique<AioRuntime>(std::move(loop));
+    ASSIGN(runtime->aio_, AioEngine::Create(*runtime->loop_, runtime->threads_));
+    const PosixHost::Engines engines{*runtime->aio_, runtime->threads_};
+    runtime->host_ = std::make_unique<PosixHost>(*runtime->loop_, engines);
+    return runtime;
+  }
+
+  [[nodiscard]] EventLoop& loop() noexcept override { return *loop_; }
+  [[nodiscard]] Host& host() noexcept override { return *host_; }
+  [[nodiscard]] IoEngineKind engine() const noexcept override { return IoEngineKind::kAio; }
+
+ private:
+  std::unique_ptr<EpollLoop> loop_;
+  PreadEngine threads_;
+  std::unique_ptr<AioEngine> aio_;
+  std::unique_ptr<PosixHost> host_;
+};
+
+class UringRuntime final : public Runtime {
+ public:
+  explicit UringRuntime(std::unique_ptr<UringLoop> loop)
+      : loop_(std::move(loop)), host_(*loop_, {*loop_, *loop_}) {}
+
+  static Result<std::unique_ptr<Runtime>> Make() {
+    ASSIGN(std::unique_ptr<UringLoop> loop, UringLoop::Create());
+    return std::make_unique<UringRuntime>(std::move(loop));
+  }
+
+  [[nodiscard]] EventLoop& loop() noexcept override { return *loop_; }
+  [[nodiscard]] Host& host() noexcept override { return host_; }
+  [[nodiscard]] IoEngineKind engine() const noexcept override { return IoEngineKind::kUring; }
+
+ private:
+  std::unique_ptr<UringLoop> loop_;
+  PosixHost host_;
+};
+
 Result<std::unique_ptr<Runtime>> Make(IoEngineKind kind) {
   switch (kind) {
+    case IoEngineKind::kUring:
+      return UringRuntime::Make();
+    case IoEngineKind::kAio:
+      return AioRuntime::Make();
     case IoEngineKind::kPread:
       return PreadRuntime::Make();
-    default:
+    case IoEngineKind::kAuto:
       break;
   }
-  return Error{Errc::kUnsupported,
-               fmt::format("I/O engine {} is not in this build", IoEngineName(kind))};
+  return Error{Errc::kInvalidArgument, "an I/O engine has to be named"};
 }
 
 constexpr std::array kInOrderOfPreference = {IoEngineKind::kUring, IoEngineKind::kAio,
@@ -53,7 +101,7 @@ Result<std::unique_ptr<Runtime>> MakePosixRuntime(IoEngineKind kind) {
   if (kind != IoEngineKind::kAuto) return Make(kind);
   for (const IoEngineKind candidate : kInOrderOfPreference) {
     Result<std::unique_ptr<Runtime>> made = Make(candidate);
-    if (made || candidate == kInOrderOfPreference.back()) return made;
+    if (made || made.error().code != Errc::kUnsupported) return made;
   }
   return Error{Errc::kUnsupported, "no I/O engine works here"};
 }
