@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tools/guest/ext4/content.h"
+#include "tools/guest/ext4/directory_block.h"
 
 namespace mica::guest {
 
@@ -18,13 +19,6 @@ Error Corrupt(const RawInode& directory, std::string_view what) {
   return Error{Errc::kCorrupt, fmt::format("directory inode {}: {}", directory.number, what)};
 }
 
-// Record lengths of 64 KiB blocks do not fit 16 bits (EXT4_MAX_REC_LEN).
-size_t RecordBytes(uint16_t stored, size_t block_bytes) {
-  if (block_bytes < 65536) return stored;
-  if (stored == 65535 || stored == 0) return block_bytes;
-  return (stored & 65532u) | ((stored & 3u) << 16);
-}
-
 enum class DotEntries : uint8_t { kSkip, kShow };
 
 struct Walk {
@@ -35,7 +29,7 @@ struct Walk {
 
   Result<Visit> Run(ConstBytes area) const {
     while (area.size() >= kHeaderBytes) {
-      const size_t record = RecordBytes(LoadLe<uint16_t>(area, 4), fs->blocksize);
+      const size_t record = RecordBytesOf(LoadLe<uint16_t>(area, 4), fs->blocksize);
       const auto name_bytes = std::to_integer<size_t>(area[6]);
       if (record < kHeaderBytes || record % 4 != 0 || record > area.size()) {
         return Corrupt(directory, "an entry leaves its block");

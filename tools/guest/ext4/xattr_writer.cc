@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/guest/ext4/xattr_writer.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "tools/guest/ext4/acl.h"
+#include "tools/guest/ext4/xattr_reader.h"
+
+namespace mica::guest {
+
+namespace {
+
+constexpr size_t kNameBytesMax = 255;
+constexpr size_t kBlockHeaderBytes = 32;
+constexpr std::string_view kPrefixes[] = {"user.", "trusted.", "security."};
+
+struct CloseHandle {
+  void operator()(ext2_xattr_handle* handle) const noexcept { ext2fs_xattrs_close(&handle); }
+};
+
+// The library's attribute list of one inode; every change is written at once.
+class XattrList {
+ public:
+  static Result<XattrList> Open(WriteContext& context, ext2_ino_t inode) {
+    XattrList list(context, inode);
+    ext2_xattr_handle* opened = nullptr;
+    errcode_t code = ext2fs_xattrs_open(context.fs(), inode, &opened);
+    if (code != 0) return list.Failed(code);
+    list.handle_.reset(opened);
+    unsigned int flags = XATTR_HANDLE_FLAG_RAW;  // access control lists are converted here
+    ext2fs_xattrs_flags(opened, &flags, nullptr);
+    code = ext2fs_xattrs_read(opened);
+    if (code != 0) return list.Failed(code);
+    return list;
+  }
+
+  Result<void> Set(const std::string& name, const std::string& value) {
+    const errcode_t code =
+        ext2fs_xattr_set(handle_.get(), name.c_str(), value.data(), value.size());
+    if (code != 0) return Failed(code);
+    return {};
+  }
+
+  Result<void> Remove(const std::string& name) {
+    const errcode_t code = ext2fs_xattr_remove(handle_.get(), name.c_str());
+    if (code != 0) return Failed(code);
+    return {};
+  }
+
+ private:
+  XattrList(WriteContext& context, ext2_ino_t inode) : context_(&context), inode_(inode) {}
+
+  Error Failed(errcode_t code) {
+    if (code == EXT2_ET_MISSING_EA_FEATURE) {
+      return Error{Errc::kUnsupported, "the file system has no extended attributes"};
+    }
+    return Ext2Error(context_->io(), code, fmt::format("extended attributes of inode {}", inode_));
+  }
+
+  WriteContext* context_;
+  ext2_ino_t inode_;
+  std::unique_ptr<ext2_xattr_handle, CloseHandle> handle_;
+};
+
+Result<void> CheckName(const std::string& name) {
+  const size_t dot = name.find('.');
+  const bool known =
+      IsAclName(name) || std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
+        return name.starts_with(prefix) && name.size() > prefix.size();
+      });
+  if (known && name.size() - dot - 1 <= kNameBytesMax && name.find('\0') == std::string::npos)
+    return {};
+  return Error{Errc::kUnsupported, fmt::format("ext4 cannot store an attribute named {}", name)};
+}
+
+// Clusters that values in inodes of their own add to i_blocks of the file.
+Result<uint64_t> ValueClusters(WriteContext& context, const RawInode& inode) {
+  ASSIGN(const std::vector<RawXattr> xattrs, ReadRawXattrs(context.fs(), context.io(), inode));
+  const uint64_t cluster_bytes = context.fs()->blocksize * context.allocator.cluster_blocks();
+  uint64_t clusters = 0;
+  for (const RawXattr& xattr : xattrs) {
+    if (xattr.value_inode != 0) clusters += DivideRoundUp(xattr.value.size(), cluster_bytes);
+  }
+  return clusters;
+}
+
+// The library keeps an attribute block that has become empty.
+Result<bool> FreeEmptyBlock(WriteContext& context, RawInode& inode) {
+  const blk64_t block = ext2fs_file_acl_block(context.fs(), inode.basic());
+  if (block == 0) return false;
+  std::vector<std::byte> buffer(context.fs()->blocksize);
+  errcode_t code = ext2fs_read_ext_attr3(context.fs(), block, buffer.data(), inode.number);
+  if (code == 0) {
+    if (LoadLe<uint32_t>(buffer, kBlockHeaderBytes) != 0) return false;
+    code = ext2fs_free_ext_attr(context.fs(), inode.number, &inode.large());
+  }
+  if (code == 0) return true;
+  return Ext2Error(context.io(), code, fmt::format("attribute block of inode {}", inode.number));
+}
+
+Result<void> TidyUp(WriteContext& context, uint64_t number, uint64_t clusters_before) {
+  ASSIGN(RawInode inode, context.volume.Inode(number));
+  ASSIGN(const uint64_t clusters, ValueClusters(context, inode));
+  ASSIGN(const bool freed, FreeEmptyBlock(context, inode));
+  if (clusters == clusters_before && !freed) return {};
+  RemoveFromBlockCount(context.fs(), inode, clusters_before);
+  TRY(AddToBlockCount(context.fs(), inode, clusters));
+  return WriteInode(context.fs(), context.io(), inode);
+}
+
+Result<void> Apply(XattrList& list, const std::map<std::string, std::string>& present,
+                   const std::map<std::string, std::string>& wanted) {
+  for (const auto& [name, value] : present) {
+    if (!wanted.contains(name)) TRY(list.Remove(name));
+  }
+  for (const auto& [name, value] : wanted) {
+    const auto at = present.find(name);
+    if (at != present.end() && at->second == value) continue;
+    if (!IsAclName(name)) {
+      TRY(list.Set(name, value));
+      continue;
+    }
+    ASSIGN(const std::string disk, AclToDisk(value));
+    TRY(list.Set(name, disk));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> SetXattrs(WriteContext& context, uint64_t number,
+                       const std::map<std::string, std::string>& xattrs) {
+  ASSIGN(const RawInode inode, context.volume.Inode(number));
+  ASSIGN(const auto present, ReadXattrs(context.fs(), context.io(), inode));
+  if (present == xattrs) return {};
+  for (const auto& [name, value] : xattrs) TRY(CheckName(name));
+  ASSIGN(const uint64_t clusters_before, ValueClusters(context, inode));
+  {
+    ASSIGN(XattrList list, XattrList::Open(context, inode.number));
+    TRY(Apply(list, present, xattrs));
+  }
+  context.volume.ForgetMaps();
+  return TidyUp(context, number, clusters_before);
+}
+
+Result<void> FreeXattrs(WriteContext& context, RawInode& inode) {
+  ASSIGN(const std::vector<RawXattr> raw, ReadRawXattrs(context.fs(), context.io(), inode));
+  const bool has_value_inodes =
+      std::ranges::any_of(raw, [](const RawXattr& xattr) { return xattr.value_inode != 0; });
+  if (has_value_inodes) {
+    // ext2fs_free_ext_attr would leave the value inodes behind (ext2fs_xattr_remove_all came
+    // in 1.47.3).
+    TRY(WriteInode(context.fs(), context.io(), inode));
+    TRY(SetXattrs(context, inode.number, {}));
+    ASSIGN(inode, context.volume.Inode(inode.number));
+  }
+  const errcode_t code = ext2fs_free_ext_attr(context.fs(), inode.number, &inode.large());
+  if (code == 0) return {};
+  return Ext2Error(context.io(), code,
+                   fmt::format("freeing the attributes of inode {}", inode.number));
+}
+
+Result<void> RemoveInlineTail(WriteContext& context, RawInode& inode) {
+  {
+    ASSIGN(XattrList list, XattrList::Open(context, inode.number));
+    TRY(list.Remove("system.data"));
+  }
+  ASSIGN(inode, context.volume.Inode(inode.number));
+  return {};
+}
+
+}  // namespace mica::guest
