@@ -111,7 +111,7 @@ close_view() {
   fi
   if [[ -e $view/fuse.pid ]]; then
     pid=$(<"$view/fuse.pid")
-    fusermount3 -u "$view/nbd/disk" 2>/dev/null || kill "$pid" 2>/dev/null || true
+    wait_until 10 fusermount3 -u "$view/nbd" || kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
     rm -f "$view/fuse.pid"
   fi

@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Rebases of generated disks: a random tree, random changes of an owner and of an administrator through
+the kernel's ext4, a rebase, e2fsck, and an oracle that looks at every path of the result.
+
+Replay one failure with: generated_rebase.py --seed N --count 1 --keep
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "..", "tools", "quickstart")]
+import harness  # noqa: E402
+import tree  # noqa: E402
+from harness import Server, mica, run  # noqa: E402
+from rebase_generator import Side  # noqa: E402
+from rebase_oracle import Oracle, Tree  # noqa: E402
+
+PARTITION_OFFSET = 1 << 20
+DISK_BYTES = 48 << 20
+# What guests are made with; the first is the default and taken most often.
+MKFS_VARIANTS = ((), (), (), ("-b", "1024"), ("-O", "^metadata_csum"), ("-I", "512"), ("-O", "^has_journal"),
+                 ("-t", "ext3"))
+
+
+def make_disk(path, variant):
+    harness.make_raw(path, DISK_BYTES)
+    run("sfdisk", "--quiet", path, input="label: gpt\nstart=2048, type=linux\n")
+    kilobytes = (DISK_BYTES - 2 * PARTITION_OFFSET) // 1024
+    run("mkfs.ext4", "-q", "-F", *variant, "-E",
+        f"offset={PARTITION_OFFSET},lazy_itable_init=0,lazy_journal_init=0", path, f"{kilobytes}k")
+
+
+class Mounted:
+    """A disk file's partition, mounted; a context that gives the mount point."""
+
+    def __init__(self, disk, *options):
+        self.disk, self.options = disk, options
+
+    def __enter__(self):
+        self.root = tempfile.mkdtemp(prefix="mica-mnt-")
+        self.loop = run("losetup", "--find", "--show", "--offset", PARTITION_OFFSET, self.disk).stdout.strip()
+        try:
+            run("mount", "-o", ",".join(("noatime", *self.options)), self.loop, self.root)
+        except AssertionError:
+            run("losetup", "--detach", self.loop)
+            raise
+        return self.root
+
+    def __exit__(self, *_):
+        run("umount", self.root)
+        run("losetup", "--detach", self.loop)
+        os.rmdir(self.root)
+
+
+class Export:
+    """An image as a disk file, through `mica serve` and nbdfuse."""
+
+    def __init__(self, image, directory):
+        self.image, self.directory = image, directory
+
+    def __enter__(self):
+        self.server = Server(self.directory, f"vm={self.image}")
+        self.mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
+        disk = os.path.join(self.mount, "disk")
+        self.fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
+        for _ in range(1000):
+            if os.path.exists(disk):
+                return disk
+            time.sleep(0.01)
+        raise AssertionError("nbdfuse shows nothing")
+
+    def __exit__(self, *_):
+        run("fusermount3", "-u", self.mount)
+        self.fuse.wait()
+        self.server.stop()
+        self.server.log.close()
+        os.rmdir(self.mount)
+
+
+def read_texts(root, names):
+    texts = {}
+    for path in names:
+        if path.endswith(".txt") and os.path.isfile(os.path.join(root, path)):
+            with open(os.path.join(root, path), "rb") as file:
+                texts[path] = file.read()
+    return texts
+
+
+def record(root, names):
+    return Tree(names, tree.scan(root), read_texts(root, names))
+
+
+def copy_disk(source, target):
+    run("cp", "--sparse=always", source, target)
+
+
+class Story:
+    """One seed from the base tree to the verdict."""
+
+    def __init__(self, seed, directory):
+        self.seed, self.directory = seed, directory
+        self.random = random.Random(seed)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def make_base(self):
+        make_disk(self.path("base.raw"), self.random.choice(MKFS_VARIANTS))
+        with Mounted(self.path("base.raw")) as root:
+            side = Side(root, self.random.random())
+            side.furnish()
+            self.base = record(root, side.names)
+        self.hot = self.random.sample(sorted(self.base.names), 10)
+        copy_disk(self.path("base.raw"), self.path("theirs.raw"))
+        mica("seal", self.path("base.raw"))
+        return side
+
+    def change(self, disk, names, number):
+        with Mounted(disk) as root:
+            side = Side(root, self.random.random(), names, number, self.hot)
+            side.change(self.random.choice((3, 12, 30, 60)))
+            return record(root, side.names), side.log
+
+    def change_ours(self, base):
+        """Through an export in every sixth story, else on a copy that is then stored as a delta."""
+        start = (base.names, 1_000_000)
+        if self.seed % 6 == 0:
+            mica("clone", self.path("base.raw"), self.path("vm.mica"))
+            with Export(self.path("vm.mica"), self.directory) as disk:
+                return self.change(disk, *start)
+        copy_disk(self.path("base.raw"), self.path("ours.raw"))
+        changed = self.change(self.path("ours.raw"), *start)
+        mica("convert", "-f", "raw", "-O", "mica", "-b", self.path("base.raw"), self.path("ours.raw"),
+             self.path("vm.mica"))
+        return changed
+
+    def run(self):
+        base = self.make_base()
+        self.ours, self.ours_log = self.change_ours(base)
+        self.theirs, self.theirs_log = self.change(self.path("theirs.raw"), base.names, 2_000_000)
+        mica("seal", self.path("theirs.raw"))
+        self.rebase()
+        fsck = subprocess.run(["e2fsck", "-fn", f"{self.path('result.raw')}?offset={PARTITION_OFFSET}"],
+                              capture_output=True, text=True, check=False)
+        if fsck.returncode != 0:
+            return [f"e2fsck: {fsck.stdout}"], 0, 0
+        with Mounted(self.path("result.raw"), "ro") as root:
+            entries = tree.scan(root)
+            texts = read_texts(root, entries)
+        oracle = Oracle(self.base, self.ours, self.theirs)
+        problems = oracle.judge(entries, texts, tree.reported_paths(self.path("report.jsonl")))
+        return problems, len(oracle.expected) - len(oracle.conflicts), len(oracle.conflicts)
+
+    def rebase(self):
+        result = subprocess.run(
+            [harness.MICA, "rebase", self.path("vm.mica"), "--onto", self.path("theirs.raw"), "-o",
+             self.path("result.mica"), "--report", self.path("report.jsonl")],
+            capture_output=True, text=True, check=False)
+        if result.returncode not in (0, 3):
+            raise AssertionError(f"mica rebase: {result.returncode}\n{result.stdout}{result.stderr}")
+        mica("convert", "-O", "raw", self.path("result.mica"), self.path("result.raw"))
+
+    def explain(self, problems):
+        print(f"--- seed {self.seed} failed; replay: generated_rebase.py --seed {self.seed} --count 1 --keep")
+        for problem in problems[:20]:
+            print(problem)
+        for name in ("ours_log", "theirs_log"):
+            print(f"{name}:", *getattr(self, name, ()), sep="\n    ")
+
+
+def run_seed(seed, directory):
+    """Runs one story; returns its failure as a bool, and what the oracle looked at."""
+    story = Story(seed, directory)
+    try:
+        problems, exact, conflicts = story.run()
+    except AssertionError as error:
+        problems, exact, conflicts = [str(error)], 0, 0
+    if problems:
+        story.explain(problems)
+    return bool(problems), exact, conflicts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--count", type=int, default=300, help="how many seeds, one after the other")
+    parser.add_argument("--keep", action="store_true", help="leave the disks of a failed seed")
+    arguments = parser.parse_args()
+    harness.need_root("loop devices and mounts")
+    harness.need_programs("mkfs.ext4", "e2fsck", "losetup", "sfdisk", "nbdfuse")
+    failed, exact, conflicts, started = [], 0, 0, time.monotonic()
+    for seed in range(arguments.seed, arguments.seed + arguments.count):
+        directory = tempfile.mkdtemp(prefix=f"mica-rebase-{seed}-", dir="/var/tmp")
+        seed_failed, seed_exact, seed_conflicts = run_seed(seed, directory)
+        exact, conflicts = exact + seed_exact, conflicts + seed_conflicts
+        if seed_failed:
+            failed.append(seed)
+        if seed_failed and arguments.keep:
+            print(f"disks are in {directory}")
+        else:
+            shutil.rmtree(directory)
+    seconds = (time.monotonic() - started) / arguments.count
+    print(f"{arguments.count} rebases from seed {arguments.seed}, {seconds:.2f} s each: {exact} objects exactly as "
+          f"expected, {conflicts} in conflict and named, failed seeds: {failed or 'none'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says what a rebase must have made of every object, from three trees and the identity of their objects.
+
+Independent of mica. For every object on which the two sides do not want different things the result is
+exact: its names and each of its attributes, by three-way merge. Where they do (a conflict), or where an
+ancestor or a name is in conflict, the report must name the object, and the owner's content must still be
+somewhere in the result unless the report says otherwise.
+"""
+
+import collections
+import json
+import os
+
+ROOT = 0
+PLAIN_ATTRIBUTES = ("kind", "mode", "uid", "gid")
+
+Object = collections.namedtuple("Object", "paths places entry text")  # places: {(parent number, leaf)}
+
+
+class Tree:
+    """One side: its objects by number. `names` is the generator's record, `entries` what the kernel shows."""
+
+    def __init__(self, names, entries, texts):
+        assert set(names) == set(entries), sorted(set(names) ^ set(entries))[:5]
+        self.names, self.entries = names, entries
+        paths = collections.defaultdict(list)
+        for path in sorted(names):
+            paths[names[path]].append(path)
+        self.objects = {
+            number: Object(paths=tuple(group), places=frozenset(self.place(path) for path in group),
+                           entry=entries[group[0]], text=texts.get(group[0]))
+            for number, group in paths.items()}
+
+    def place(self, path):
+        parent, leaf = os.path.split(path)
+        return (self.names[parent] if parent else ROOT, leaf)
+
+
+def renumber(tree, old, new):
+    names = {path: new if number == old else number for path, number in tree.names.items()}
+    return Tree(names, tree.entries, {obj.paths[0]: obj.text for obj in tree.objects.values()})
+
+
+def follow_replacements(base, side):
+    """An object that is gone, with a new one at one of its places, is that one: deleted and made again."""
+    for number, old in base.objects.items():
+        if number in side.objects:
+            continue
+        for other, new in side.objects.items():
+            if other not in base.objects and new.places & old.places:
+                side = renumber(side, other, number)
+                break
+    return side
+
+
+def unite_new_directories(base, ours, theirs):
+    """A directory that both sides made at the same place is one directory."""
+    united = True
+    while united:
+        united = False
+        fresh = {place: number for number, obj in ours.objects.items() if number not in base.objects
+                 for place in obj.places if obj.entry.kind == "directory"}
+        for number, obj in theirs.objects.items():
+            mine = fresh.get(next(iter(obj.places)))
+            if mine is not None and mine != number and number not in base.objects and obj.entry.kind == "directory":
+                theirs, united = renumber(theirs, number, mine), True
+                break
+    return theirs
+
+
+class Conflict(Exception):
+    """Both sides want something else of one attribute."""
+
+
+def three_way(base, ours, theirs):
+    if ours == theirs or theirs == base:
+        return ours
+    if ours == base:
+        return theirs
+    raise Conflict
+
+
+def merge_keys(base, ours, theirs):
+    base, ours, theirs = map(json.loads, (base, ours, theirs))
+    merged = {key: three_way(base.get(key), ours.get(key), theirs.get(key)) for key in {**base, **ours, **theirs}}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def merge_lines(base, ours, theirs):
+    """Lines are only ever replaced. Changes of the two sides on neighbouring lines are a conflict."""
+    lines = [text.splitlines(keepends=True) if text is not None else None for text in (base, ours, theirs)]
+    if None in lines or len({len(group) for group in lines}) != 1:
+        raise Conflict
+    base, ours, theirs = lines
+    mine = {index for index in range(len(base)) if ours[index] != base[index]}
+    other = {index for index in range(len(base)) if theirs[index] != base[index]}
+    if any(abs(one - two) <= 3 for one in mine for two in other):
+        raise Conflict
+    return b"".join(ours[index] if index in mine else theirs[index] for index in range(len(base)))
+
+
+def may_merge_text(paths):
+    """Outside the owner's folders the built-in policy merges text; inside them the owner's version wins."""
+    return all(path.startswith("data/") for path in paths)
+
+
+class Oracle:
+    def __init__(self, base, ours, theirs):
+        self.base = base
+        self.ours = follow_replacements(base, ours)
+        self.theirs = unite_new_directories(base, self.ours, follow_replacements(base, theirs))
+        self.trees = (self.base, self.ours, self.theirs)
+        self.expected = {}  # number -> (places, attributes)
+        self.conflicts = {}  # number -> why
+        numbers = {number for tree in self.trees for number in tree.objects}
+        for number in sorted(numbers):
+            self.expect(number)
+        self.find_collisions()
+        self.find_missing_parents()
+
+    def expect(self, number):
+        base, ours, theirs = (tree.objects.get(number) for tree in self.trees)
+        if ours is None and theirs is None:
+            return
+        if base is None:
+            if ours and theirs and ours.entry.kind != "directory":
+                self.conflicts[number] = "made by both"
+            self.expect_merged(number, ours or theirs, ours or theirs, theirs or ours)
+        elif ours is None or theirs is None:
+            left = ours or theirs
+            if left.places != base.places or self.differs(base, left):
+                self.conflicts[number] = "deleted by one, changed by the other"
+                self.expected[number] = (left.places, None)
+        else:
+            self.expect_merged(number, base, ours, theirs)
+
+    @staticmethod
+    def differs(one, other):
+        ignored = {"inode"} | ({"mtime"} if one.entry.kind == "directory" else set())
+        return any(getattr(one.entry, name) != getattr(other.entry, name)
+                   for name in one.entry._fields if name not in ignored)
+
+    def expect_merged(self, number, base, ours, theirs):
+        places = (base.places & ours.places & theirs.places) | (ours.places - base.places) | (
+            theirs.places - base.places)
+        if ours.places != base.places and theirs.places != base.places and ours.places != theirs.places:
+            self.conflicts[number] = "renamed by both"
+        try:
+            attributes = self.merge_attributes(base, ours, theirs)
+        except Conflict:
+            self.conflicts[number] = "changed by both"
+            attributes = None
+        self.expected[number] = (places, attributes)
+
+    @staticmethod
+    def merge_attributes(base, ours, theirs):
+        entries = base.entry, ours.entry, theirs.entry
+        attributes = {name: three_way(*(getattr(entry, name) for entry in entries)) for name in PLAIN_ATTRIBUTES}
+        attributes["xattrs"] = merge_keys(*(entry.xattrs for entry in entries))
+        if ours.entry.kind != base.entry.kind or theirs.entry.kind != base.entry.kind:
+            if Oracle.differs(base, ours) and Oracle.differs(base, theirs):
+                raise Conflict
+        try:
+            attributes["content"] = three_way(*(entry.content for entry in entries))
+        except Conflict:
+            if not may_merge_text(base.paths + ours.paths + theirs.paths):
+                raise
+            attributes["text"] = merge_lines(base.text, ours.text, theirs.text)
+        try:
+            attributes["mtime"] = three_way(*(entry.mtime for entry in entries))
+        except Conflict:
+            pass  # either time is as good
+        return attributes
+
+    def find_collisions(self):
+        """Two objects at one place."""
+        holders = collections.defaultdict(list)
+        for number, (places, _) in self.expected.items():
+            for place in places:
+                holders[place].append(number)
+        for group in holders.values():
+            if len(group) > 1:
+                for number in group:
+                    self.conflicts.setdefault(number, "another object has its name")
+
+    def find_missing_parents(self):
+        """Whatever lies in a directory that one side deleted, or in a directory that is in conflict."""
+        spread = True
+        while spread:
+            spread = False
+            for number, (places, _) in self.expected.items():
+                for parent, _ in places:
+                    troubled = parent != ROOT and (parent not in self.expected or parent in self.conflicts)
+                    if troubled and number not in self.conflicts:
+                        self.conflicts[number] = "its directory is in conflict"
+                        spread = True
+        for number in list(self.expected):
+            if self.is_in_a_cycle(number):
+                self.conflicts.setdefault(number, "its directories contain each other")
+
+    def is_in_a_cycle(self, number):
+        seen = set()
+        while number != ROOT and number in self.expected:
+            if number in seen:
+                return True
+            seen.add(number)
+            number = min(self.expected[number][0], default=(ROOT, ""))[0]
+        return False
+
+    def path_of(self, place):
+        """The path of a place in the result; only for objects without conflict, whose parents have none."""
+        parent, leaf = place
+        if parent == ROOT:
+            return leaf
+        return os.path.join(self.path_of(min(self.expected[parent][0])), leaf)
+
+    def all_paths(self, number):
+        return {path for tree in self.trees if number in tree.objects for path in tree.objects[number].paths}
+
+    # --- The verdict.
+
+    def judge(self, result, result_texts, reported):
+        """Problems found, one sentence each. `reported`: path -> record of every line of the report."""
+        problems, explained = [], set()
+        for number, (places, attributes) in self.expected.items():
+            if number in self.conflicts:
+                continue
+            paths = {self.path_of(place) for place in places}
+            explained |= paths
+            for path in sorted(paths):
+                problems += self.compare(path, attributes, result.get(path), result_texts.get(path))
+            if len({result[path].inode for path in paths if path in result}) > 1:
+                problems.append(f"{sorted(paths)}: no longer names of one object")
+        for number, why in self.conflicts.items():
+            paths = self.all_paths(number)
+            explained |= paths
+            if not self.is_named(paths, reported) and why != "its directory is in conflict":
+                problems.append(f"{sorted(paths)}: {why}, and the report does not name it")
+        problems += self.find_lost_content(result, reported)
+        problems += [f"{path}: from nowhere" for path in sorted(set(result) - explained)
+                     if not self.is_explained(path, reported)]
+        return problems + self.false_alarms(reported)
+
+    def is_named(self, paths, reported):
+        return any(path in reported for path in paths)
+
+    def is_explained(self, path, reported):
+        """Reported itself, made beside a reported path, or carried along by a directory in conflict."""
+        conflicting = {path for number in self.conflicts for path in self.all_paths(number)}
+        while path:
+            if path in reported or path in conflicting or os.path.splitext(path)[0] in conflicting:
+                return True
+            path = os.path.dirname(path)
+        return False
+
+    @staticmethod
+    def compare(path, attributes, entry, text):
+        if entry is None:
+            return [f"{path}: missing"]
+        problems = []
+        for name, value in attributes.items():
+            found = {"text": text, "xattrs": json.loads(entry.xattrs)}.get(name, getattr(entry, name, None))
+            if found != value:
+                problems.append(f"{path}: {name} is {str(found)[:200]}, expected {str(value)[:200]}")
+        return problems
+
+    def find_lost_content(self, result, reported):
+        """The owner's bytes are somewhere, or the report says what became of them."""
+        present = {entry.content for entry in result.values()}
+        problems = []
+        for number in self.conflicts:
+            ours, base = self.ours.objects.get(number), self.base.objects.get(number)
+            if ours is None or ours.entry.kind != "file" or (base and base.entry.content == ours.entry.content):
+                continue
+            if ours.entry.content not in present and not self.is_named(self.all_paths(number), reported):
+                problems.append(f"{ours.paths}: the owner's content is lost")
+        return problems
+
+    def false_alarms(self, reported):
+        """A warning about an object that is in no conflict costs a person's time."""
+        conflicting = {path for number in self.conflicts for path in self.all_paths(number)}
+        known = {path for tree in self.trees for path in tree.names}
+        return [f"{path}: a needless {record['severity']}: {record}" for path, record in reported.items()
+                if record.get("severity") in ("warn", "error", "block") and path in known
+                and path not in conflicting]
