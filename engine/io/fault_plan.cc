@@ -17,6 +17,8 @@ std::string_view HostCallName(HostCallKind kind) noexcept {
       return "create";
     case HostCallKind::kStat:
       return "stat";
+    case HostCallKind::kLink:
+      return "link";
     case HostCallKind::kRename:
       return "rename";
     case HostCallKind::kRemove:

@@ -22,6 +22,7 @@ enum class HostCallKind : uint8_t {
   kCreate,
   kStat,
   kRename,
+  kLink,
   kRemove,
   kSyncDirectory,
   kSize,
@@ -39,7 +40,7 @@ std::string_view HostCallName(HostCallKind kind) noexcept;
 struct HostCall {
   uint64_t number = 0;  // 1 is the host's first call
   HostCallKind kind = HostCallKind::kOpen;
-  std::string_view path;  // kRename: the old name
+  std::string_view path;  // kRename, kLink: the old name
   ByteRange range;        // kResize: offset is the new size
 };
 

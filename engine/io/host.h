@@ -55,11 +55,7 @@ class Host {
   // A second name for an existing file; kExists when there is anything under the new name. Durable
   // after SyncDirectory.
   virtual Async<void> Link(const std::filesystem::path& existing,
-                           const std::filesystem::path& name) {
-    static_cast<void>(existing);
-    static_cast<void>(name);
-    co_return Error{Errc::kUnsupported, "this host makes no hard links"};
-  }
+                           const std::filesystem::path& name) = 0;
   virtual Async<void> Remove(const std::filesystem::path& path) = 0;
   virtual Async<void> SyncDirectory(const std::filesystem::path& directory) = 0;
 };

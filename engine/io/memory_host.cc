@@ -112,6 +112,20 @@ Async<void> MemoryHost::Rename(const std::filesystem::path& from, const std::fil
   co_return Result<void>();
 }
 
+Async<void> MemoryHost::Link(const std::filesystem::path& existing,
+                             const std::filesystem::path& path) {
+  const std::string old_name = DiskName(existing);
+  const std::string name = DiskName(path);
+  CO_ASSIGN(const HostCall call, co_await Enter(HostCallKind::kLink, old_name));
+  if (disk_.Find(old_name) == nullptr) co_return ErrnoError(ENOENT, "link " + old_name);
+  if (disk_.Find(name) != nullptr || disk_.IsDirectory(name)) {
+    co_return ErrnoError(EEXIST, "link " + old_name + " as " + name);
+  }
+  disk_.Link(old_name, name);
+  faults_.Changed(call);
+  co_return Result<void>();
+}
+
 Async<void> MemoryHost::Remove(const std::filesystem::path& path) {
   const std::string name = DiskName(path);
   CO_ASSIGN(const HostCall call, co_await Enter(HostCallKind::kRemove, name));

@@ -37,6 +37,8 @@ class MemoryHost final : public Host {
                                                     const OpenOptions& options) override;
   Async<FileStat> Stat(const std::filesystem::path& path) override;
   Async<void> Rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
+  Async<void> Link(const std::filesystem::path& existing,
+                   const std::filesystem::path& name) override;
   Async<void> Remove(const std::filesystem::path& path) override;
   Async<void> SyncDirectory(const std::filesystem::path& directory) override;
 

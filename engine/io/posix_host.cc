@@ -159,6 +159,14 @@ Async<void> PosixHost::Rename(const std::filesystem::path& from, const std::file
   co_return Result<void>();
 }
 
+Async<void> PosixHost::Link(const std::filesystem::path& existing,
+                            const std::filesystem::path& name) {
+  if (::link(existing.c_str(), name.c_str()) != 0) {
+    co_return ErrnoError(errno, fmt::format("link {} as {}", existing.string(), name.string()));
+  }
+  co_return Result<void>();
+}
+
 Async<void> PosixHost::Remove(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0) co_return ErrnoError(errno, "remove " + path.string());
   co_return Result<void>();

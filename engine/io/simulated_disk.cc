@@ -38,8 +38,13 @@ std::shared_ptr<SimulatedFile> SimulatedDisk::Create(const std::string& name) {
 }
 
 void SimulatedDisk::Rename(const std::string& from, const std::string& to) {
-  if (from == to) return;
+  if (names_.at(from) == Find(to)) return;  // two names of one file: POSIX leaves both
   unsynced_.push_back({from, to, names_.at(from)});
+  Apply(unsynced_.back(), names_);
+}
+
+void SimulatedDisk::Link(const std::string& existing, const std::string& name) {
+  unsynced_.push_back({"", name, names_.at(existing)});
   Apply(unsynced_.back(), names_);
 }
 

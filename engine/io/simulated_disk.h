@@ -119,6 +119,7 @@ class SimulatedDisk {
   // The caller has checked that the name is free, and that `from` exists.
   std::shared_ptr<SimulatedFile> Create(const std::string& name);
   void Rename(const std::string& from, const std::string& to);
+  void Link(const std::string& existing, const std::string& name);
   void Remove(const std::string& name);
   void SyncDirectory(const std::string& directory);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/rebase/generations.h"
+#include "tools/rebase/job/generations.h"
 
 #include <fmt/format.h>
 
