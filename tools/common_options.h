@@ -2,9 +2,9 @@
 // The options that every verb takes, before or after its name.
 #pragma once
 
+#include "engine/io/runtime.h"
 #include "tools/output.h"
 #include "tools/progress.h"
-#include "tools/runtime.h"
 
 namespace CLI {
 class App;
@@ -15,7 +15,7 @@ namespace mica {
 struct CommonOptions {
   OutputSettings output;
   ProgressMode progress = ProgressMode::kOnSignal;
-  IoEngine io = IoEngine::kAuto;
+  IoEngineKind io = IoEngineKind::kAuto;
 };
 
 // `options` must outlive the parsing.

@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <vector>
 
+#include "engine/io/runtime.h"
 #include "tools/common_options.h"
-#include "tools/runtime.h"
 #include "tools/temporary_file.h"
 #include "tools/verbs.h"
 
@@ -40,16 +40,16 @@ int ReportBadUsage(const CLI::App& program, const Verb* verb, std::string_view w
                              : fmt::format("{}: {}", verb->command->get_name(), what));
   const CLI::App& app = verb == nullptr ? program : *verb->command;
   const std::string name = verb == nullptr ? "mica" : fmt::format("mica {}", app.get_name());
-  fmt::print(stderr, "{}\ntry '{} --help'\n", UsageLine(app), name);
+  PrintLine(fmt::format("{}\ntry '{} --help'", UsageLine(app), name));
   return Status(verb == nullptr ? ExitStatus::kUsage : verb->status_of_bad_usage);
 }
 
 int RunVerb(const CLI::App& program, const Verb& verb, const CommonOptions& options) {
   Output output(options.output);
   Result<ExitStatus> ended = ExitStatus::kError;
-  Result<Runtime> runtime = MakeRuntime(options.io);
+  Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(options.io);
   if (runtime) {
-    Context context{*runtime->loop, *runtime->host, output, options.progress};
+    Context context{(*runtime)->loop(), (*runtime)->host(), output, options.progress};
     ended = verb.run(context);
   } else {
     ended = std::move(runtime).error();
@@ -72,7 +72,7 @@ int Main(int argc, char** argv) {
   CLI::App program(kDescription, "mica");
   SetUsage(program, "usage: mica VERB [OPTION]... ARGUMENT...");
   program.footer(kFooter);
-  program.require_subcommand(1);
+  program.require_subcommand(0, 1);
   program.set_version_flag("--version", "mica " MICA_VERSION, "Print the version and leave");
   AddCommonOptions(program, options);
   std::vector<Verb> verbs;
@@ -87,7 +87,9 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return ReportBadUsage(program, ChosenVerb(verbs), error.what());
   }
-  return RunVerb(program, *ChosenVerb(verbs), options);
+  const Verb* verb = ChosenVerb(verbs);
+  if (verb == nullptr) return ReportBadUsage(program, nullptr, "expected a verb, found none");
+  return RunVerb(program, *verb, options);
 }
 
 }  // namespace

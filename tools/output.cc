@@ -54,8 +54,12 @@ Result<void> Output::Flush() {
 }
 
 void PrintError(std::string_view text) {
+  PrintLine(fmt::format("mica: {}", text));
+}
+
+void PrintLine(std::string_view text) {
   // One call, so that lines of several processes on one terminal do not mix.
-  const std::string line = fmt::format("mica: {}\n", text);
+  const std::string line = fmt::format("{}\n", text);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -50,5 +50,7 @@ class Output {
 
 // "mica: TEXT" to stderr: how every error of the program ends up.
 void PrintError(std::string_view text);
+// The same without the name of the program. Neither minds a stderr that cannot be written.
+void PrintLine(std::string_view text);
 
 }  // namespace mica

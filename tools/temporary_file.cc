@@ -53,7 +53,7 @@ std::filesystem::path TemporaryName(const std::filesystem::path& destination) {
   std::random_device random;
   const std::string name = destination.filename().native().substr(0, kStemMax);
   // Absolute, so that the handler finds it whatever becomes of the working directory.
-  const std::filesystem::path directory = std::filesystem::absolute(DirectoryOf(destination));
+  const std::filesystem::path directory = std::filesystem::absolute(destination).parent_path();
   return directory / fmt::format(".{}.{:08x}{:08x}.tmp", name, random(), random());
 }
 
@@ -82,11 +82,14 @@ Async<void> CheckDestination(Host& host, std::filesystem::path path, OnExisting 
                                 path.native())};
   }
   if (on_existing == OnExisting::kRefuse) {
-    co_return Error{Errc::kExists, fmt::format("{}: expected no file of that name, found one; try "
-                                               "another name, or --force to replace it",
-                                               path.native())};
+    co_return Error{
+        Errc::kExists,
+        fmt::format(
+            "{}: expected no file of that name, found one; try another name, or remove it first",
+            path.native())};
   }
   OpenOptions probe;
+  probe.writable = true;
   probe.lock = FileLock::kExclusive;
   CO_TRY(co_await host.Open(path, probe));
   co_return Result<void>();
@@ -110,6 +113,19 @@ Async<void> TemporaryFile::Publish(Host& host, OnExisting on_existing) {
   const std::filesystem::path directory = DirectoryOf(destination_);
   CO_TRY(co_await host.SyncDirectory(directory));
   co_return Result<void>();
+}
+
+Error TemporaryFile::InTermsOfDestination(Error error) const {
+  const std::string& temporary = path_.native();
+  const std::string& wanted = destination_.native();
+  bool named = false;
+  for (size_t at = error.message.find(temporary); at != std::string::npos;
+       at = error.message.find(temporary, at + wanted.size())) {
+    error.message.replace(at, temporary.size(), wanted);
+    named = true;
+  }
+  if (named) return error;
+  return std::move(error).WithContext(wanted);
 }
 
 std::filesystem::path DirectoryOf(const std::filesystem::path& path) {

@@ -31,6 +31,9 @@ class TemporaryFile {
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
+  // The error as the user knows the file, who has never heard of the temporary name.
+  [[nodiscard]] Error InTermsOfDestination(Error error) const;
+
   // Gives the file its name, durably. It has been written, synced and closed.
   Async<void> Publish(Host& host, OnExisting on_existing);
 

@@ -14,7 +14,11 @@ namespace {
 // CLI11's layout with our own synopsis, which it cannot derive.
 class VerbHelp final : public CLI::Formatter {
  public:
-  explicit VerbHelp(std::string usage) : usage_(std::move(usage)) { column_width(32); }
+  explicit VerbHelp(std::string usage) : usage_(std::move(usage)) {
+    column_width(32);
+    label("TEXT", "");  // names of positionals say enough, and options name their values
+    label("REQUIRED", "");
+  }
 
   std::string make_usage(const CLI::App*, std::string) const override { return usage_ + "\n"; }
   [[nodiscard]] const std::string& usage() const noexcept { return usage_; }
@@ -45,7 +49,12 @@ void AddDryRun(CLI::App& command, bool& dry_run, const std::string& what_is_show
   command.add_flag("-n,--dry-run", dry_run, what_is_shown);
 }
 
-void AddSize(CLI::App& command, const std::string& names, uint64_t& bytes,
+void AddFormat(CLI::App& command, const std::string& names, std::optional<std::string>& format,
+               const std::string& whose) {
+  command.add_option(names, format, whose + "; probed by default")->type_name("FMT");
+}
+
+void AddSize(CLI::App& command, const std::string& names, std::optional<uint64_t>& bytes,
              const std::string& description) {
   const auto take = [&bytes, names](const std::string& text) {
     Result<uint64_t> size = ParseSize(text);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -58,8 +59,12 @@ std::string UsageLine(const CLI::App& app);
 // -n, --dry-run.
 void AddDryRun(CLI::App& command, bool& dry_run, const std::string& what_is_shown);
 
+// An option that names an image's format; probed when it is not given.
+void AddFormat(CLI::App& command, const std::string& names, std::optional<std::string>& format,
+               const std::string& whose);
+
 // An option or positional that takes a size (parse.h).
-void AddSize(CLI::App& command, const std::string& names, uint64_t& bytes,
+void AddSize(CLI::App& command, const std::string& names, std::optional<uint64_t>& bytes,
              const std::string& description);
 
 }  // namespace mica

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/verbs.h"
 
+#include <array>
+
 namespace mica {
 
+namespace {
+
+constexpr std::array kVerbs{&AddCreate, &AddClone, &AddSeal,    &AddInfo,
+                            &AddMap,    &AddCheck, &AddCompare, &AddConvert};
+
+}  // namespace
+
 std::span<const AddVerb> AllVerbs() noexcept {
-  return {};
+  return kVerbs;
 }
 
 }  // namespace mica

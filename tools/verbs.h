@@ -14,4 +14,13 @@ using AddVerb = Verb (*)(CLI::App& program);
 // In the order of `mica --help`.
 std::span<const AddVerb> AllVerbs() noexcept;
 
+Verb AddCreate(CLI::App& program);
+Verb AddClone(CLI::App& program);
+Verb AddSeal(CLI::App& program);
+Verb AddInfo(CLI::App& program);
+Verb AddMap(CLI::App& program);
+Verb AddCheck(CLI::App& program);
+Verb AddCompare(CLI::App& program);
+Verb AddConvert(CLI::App& program);
+
 }  // namespace mica

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "engine/image_chain.h"
+
+namespace mica {
+
+// One run of guest bytes: where `qemu-img map` would say they are.
+struct MapEntry {
+  ByteRange guest;
+  uint32_t depth = 0;                   // 0: in the image itself; 1: in its parent; …
+  bool present = false;                 // some layer of the chain has something about it
+  bool zero = false;                    // reads zero
+  bool data = false;                    // is stored
+  std::optional<uint64_t> host_offset;  // in the file of the layer at `depth`
+};
+
+// Calls `visit` for the whole disk, in order, with neighbours merged where they are one run on the
+// host too.
+Async<void> MapImage(ImageChain& chain, std::function<void(const MapEntry&)> visit);
+
+}  // namespace mica

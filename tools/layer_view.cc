@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/layer_view.h"
+
+#include "formats/open_chain.h"
+#include "tools/image_file.h"
+#include "tools/temporary_file.h"
+
+namespace mica {
+
+Async<LayerView> ViewLayer(Host& host, std::filesystem::path path,
+                           std::optional<std::string> format_name) {
+  CO_ASSIGN(const ImageFormat* const format, co_await FormatOf(host, path, format_name));
+  LayerView view;
+  LayerOpenOptions options;
+  Result<std::unique_ptr<Layer>> layer = co_await format->Open(host, path, options);
+  if (!layer && layer.error().code == Errc::kBusy) {
+    view.in_use = true;
+    options.lock = FileLock::kNone;
+    layer = co_await format->Open(host, path, options);
+  }
+  if (!layer) co_return std::move(layer).error();
+  view.info = (*layer)->info();
+  CO_TRY(co_await (*layer)->Close());
+  CO_ASSIGN(const FileStat stat, co_await host.Stat(path));
+  view.file_bytes = stat.size;
+  view.allocated_bytes = stat.allocated_bytes;
+  if (view.info.parent) view.parent_path = DirectoryOf(path) / view.info.parent->path;
+  co_return view;
+}
+
+Async<ChainView> ViewChain(Host& host, std::filesystem::path path,
+                           std::optional<std::string> format) {
+  ChainView chain;
+  CO_ASSIGN(LayerView head, co_await ViewLayer(host, path, format));
+  chain.layers.push_back(std::move(head));
+  while (chain.layers.back().parent_path && chain.layers.size() < kChainDepthMax) {
+    const LayerView& child = chain.layers.back();
+    Result<LayerView> parent =
+        co_await ViewLayer(host, *child.parent_path, child.info.parent->format);
+    if (!parent) break;
+    chain.layers.push_back(*std::move(parent));
+  }
+  // The verdict on the whole is the same that every other verb gets.
+  OpenChainOptions options;
+  options.format = format;
+  options.without_locks = true;
+  Result<std::unique_ptr<ImageChain>> opened = co_await OpenChain(host, path, options);
+  if (!opened) {
+    chain.fault = std::move(opened).error();
+  } else {
+    CO_TRY(co_await (*opened)->Close());
+  }
+  co_return chain;
+}
+
+}  // namespace mica

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/output_json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "formats/identity_text.h"
+#include "tools/output_text.h"
+
+namespace mica {
+
+nlohmann::json ToJson(const LayerIdentity& identity) {
+  return {{"uuid", UuidText(identity.uuid)},
+          {"digest", FormatHex(identity.digest)},
+          {"virtual-size", identity.virtual_size}};
+}
+
+nlohmann::json ToJson(const LayerView& view) {
+  nlohmann::json json{{"filename", view.info.path},
+                      {"format", view.info.format},
+                      {"virtual-size", view.info.virtual_size},
+                      {"actual-size", view.allocated_bytes},
+                      {"file-size", view.file_bytes},
+                      {"cluster-size", view.info.cluster_bytes},
+                      {"checksums", view.info.digest_block_bytes != 0},
+                      {"sealed", view.info.sealed},
+                      {"in-use", view.in_use}};
+  if (view.info.identity) json["identity"] = ToJson(*view.info.identity);
+  if (view.info.parent) {
+    nlohmann::json parent{{"path", view.info.parent->path},
+                          {"resolved-path", view.parent_path->native()},
+                          {"format", view.info.parent->format}};
+    if (view.info.parent->identity) parent["identity"] = ToJson(*view.info.parent->identity);
+    json["parent"] = std::move(parent);
+  }
+  return json;
+}
+
+}  // namespace mica
