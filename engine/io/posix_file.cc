@@ -39,10 +39,8 @@ Result<uint64_t> DescriptorSize(int fd, bool is_block_device, const std::string&
   return static_cast<uint64_t>(status.st_size);
 }
 
-PosixFile::PosixFile(EventLoop& loop, IoEngine& engine, UniqueFd fd, std::string path,
-                     const PosixFileTraits& traits)
-    : loop_(loop),
-      engine_(engine),
+PosixFile::PosixFile(IoEngine& engine, UniqueFd fd, std::string path, const PosixFileTraits& traits)
+    : engine_(engine),
       fd_(std::move(fd)),
       path_(std::move(path)),
       traits_(traits),

@@ -7,7 +7,6 @@
 
 #include <string>
 
-#include "engine/async/event_loop.h"
 #include "engine/base/unique_fd.h"
 #include "engine/io/block_file.h"
 #include "engine/io/io_op.h"
@@ -22,9 +21,8 @@ struct PosixFileTraits {
 
 class PosixFile final : public BlockFile {
  public:
-  // `loop` and `engine` must outlive the file.
-  PosixFile(EventLoop& loop, IoEngine& engine, UniqueFd fd, std::string path,
-            const PosixFileTraits& traits);
+  // `engine` must outlive the file.
+  PosixFile(IoEngine& engine, UniqueFd fd, std::string path, const PosixFileTraits& traits);
   ~PosixFile() override;
 
   [[nodiscard]] const FileLimits& limits() const noexcept override { return limits_; }
@@ -44,7 +42,6 @@ class PosixFile final : public BlockFile {
   [[nodiscard]] bool IsEndOfFile(int64_t got, uint64_t asked) const noexcept;
   Async<void> Fallocate(int mode, ByteRange range, const char* action);
 
-  EventLoop& loop_;
   IoEngine& engine_;
   const UniqueFd fd_;
   const std::string path_;

@@ -110,13 +110,13 @@ Result<std::unique_ptr<BlockFile>> PosixHost::OpenNow(const std::string& path, i
   traits.writable = options.writable;
   traits.is_block_device = S_ISBLK(status.st_mode);
   if (!opened.direct) {
-    return std::make_unique<PosixFile>(loop_, engines_.buffered, std::move(opened.fd), path,
+    return std::make_unique<PosixFile>(engines_.buffered, std::move(opened.fd), path,
                                        traits);
   }
   const DirectAlignment alignment = DirectAlignmentOf(opened.fd.get());
   traits.direct_alignment = alignment.request;
   auto file =
-      std::make_unique<PosixFile>(loop_, engines_.direct, std::move(opened.fd), path, traits);
+      std::make_unique<PosixFile>(engines_.direct, std::move(opened.fd), path, traits);
   return std::make_unique<AlignedFile>(loop_, std::move(file), alignment.memory);
 }
 

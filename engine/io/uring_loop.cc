@@ -152,18 +152,18 @@ bool UringLoop::KernelHasWork() const noexcept {
 }
 
 void UringLoop::Enter(bool may_wait, Time deadline) noexcept {
+  // Errors of the call itself (EINTR, EBUSY, ETIME) only mean that this turn got nothing; except:
+  constexpr int kWrongThread = -EEXIST;
   if (!may_wait) {
-    if (KernelHasWork()) io_uring_submit_and_get_events(&ring_);
+    if (KernelHasWork()) MICA_CHECK(io_uring_submit_and_get_events(&ring_) != kWrongThread);
     return;
   }
-  io_uring_cqe* first = nullptr;
-  if (deadline == Time::max()) {
-    io_uring_submit_and_wait_timeout(&ring_, &first, 1, nullptr, nullptr);
-    return;
-  }
-  const timespec left = TimeoutUntil(deadline);
+  const timespec left = deadline == Time::max() ? timespec{} : TimeoutUntil(deadline);
   __kernel_timespec timeout = {.tv_sec = left.tv_sec, .tv_nsec = left.tv_nsec};
-  io_uring_submit_and_wait_timeout(&ring_, &first, 1, &timeout, nullptr);
+  io_uring_cqe* first = nullptr;
+  const int result = io_uring_submit_and_wait_timeout(
+      &ring_, &first, 1, deadline == Time::max() ? nullptr : &timeout, nullptr);
+  MICA_CHECK(result != kWrongThread);
 }
 
 void UringLoop::Reap() {
@@ -187,7 +187,6 @@ void UringLoop::Reap() {
 
 void UringLoop::Poll(bool may_wait, Time deadline) {
   FillSubmissionQueue();
-  // Errors of the system call itself (EINTR, EBUSY, ETIME) only mean that this turn got nothing.
   Enter(may_wait && queued_.empty(), deadline);
   Reap();
 }
