@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one client can make the server spend, and that others do not pay for it.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <fstream>
+#include <string>
+
+#include "tests/protocol/test_server.h"
+
+namespace mica::nbd {
+namespace {
+
+uint64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t total = 0;
+  uint64_t resident = 0;
+  statm >> total >> resident;
+  return resident * 4096;
+}
+
+// Sends until the server takes no more for a while; the number of whole requests taken.
+size_t SendUntilStuck(TestServer& server, WireClient& client, ConstBytes bytes) {
+  size_t sent = 0;
+  int stuck = 0;
+  while (stuck < 50 && sent < bytes.size()) {
+    const size_t count = client.SendWithoutBlocking(bytes.subspan(sent));
+    sent += count;
+    stuck = count == 0 ? stuck + 1 : 0;
+    server.OnLoop([] {});  // gives the server a turn
+  }
+  return sent / kRequestBytes;
+}
+
+TEST(Limits, AClientThatNeverReadsIsNotReadFrom) {
+  TestServer server;
+  WireClient greedy = server.ConnectAndGo(ReplyStyle::kSimple);
+  constexpr uint64_t kRequests = 20'000;
+  constexpr uint64_t kReadBytes = 256u << 10;  // 5 GiB in all
+  ClientScript script;
+  for (uint64_t cookie = 1; cookie <= kRequests; ++cookie) {
+    script.Request({.command = Command::kRead, .cookie = cookie, .range = {0, kReadBytes}});
+  }
+  const uint64_t before = ResidentBytes();
+  const size_t taken = SendUntilStuck(server, greedy, script.bytes());
+  // What the sockets hold (far below 2 MiB of requests, 74 k of them fit there) is not the
+  // server's.
+  const ServerLimits limits;
+  EXPECT_LT(ResidentBytes() - before, 2 * limits.in_flight_bytes_max);
+  std::printf("taken into sockets and server: %zu requests, resident memory +%zu KiB\n", taken,
+              (ResidentBytes() - before) >> 10);
+
+  WireClient other = server.ConnectAndGo(ReplyStyle::kSimple);
+  for (uint64_t cookie = 1; cookie <= 100; ++cookie) {
+    EXPECT_EQ(other.Ask({.command = Command::kRead, .cookie = cookie, .range = {0, 4096}}),
+              WireError::kNone);
+  }
+  // The greedy one gets every answer once it begins to read.
+  std::thread rest([&] { greedy.Send(ConstBytes(script.bytes()).subspan(taken * kRequestBytes)); });
+  for (uint64_t i = 1; i <= 3000; ++i) ASSERT_TRUE(greedy.NextReply(kReadBytes));
+  ::shutdown(greedy.fd(), SHUT_RDWR);
+  rest.join();
+}
+
+// Sends everything before it reads anything: neither side may wait for the other for ever.
+TEST(Limits, AClientThatWritesALotBeforeItReadsIsServed) {
+  TestServer server;
+  WireClient client = server.ConnectAndGo(ReplyStyle::kStructured);
+  ClientScript script;
+  const std::vector<std::byte> data(64u << 10, std::byte{1});
+  for (uint64_t cookie = 1; cookie <= 500; ++cookie) {
+    script.Write(cookie, cookie * data.size(), data);
+  }
+  EXPECT_TRUE(client.Send(script));
+  for (uint64_t i = 1; i <= 500; ++i) {
+    const auto reply = client.NextReply();
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->error, WireError::kNone);
+  }
+}
+
+TEST(Limits, AThousandIdleConnectionsAndThenNoMore) {
+  const std::string path = testing::TempDir() + "mica_limits_test.sock";
+  ServerOptions options;
+  options.limits.connections_max = 1000;
+  TestServer server(options);
+  std::vector<WireClient> clients;
+  const uint64_t before = ResidentBytes();
+  for (int i = 0; i < 999; ++i) clients.push_back(server.Connect());
+  for (WireClient& client : clients) EXPECT_TRUE(client.Greeting());
+  std::printf("999 idle connections: resident memory +%zu KiB\n", (ResidentBytes() - before) >> 10);
+  WireClient last = server.ConnectAndGo(ReplyStyle::kSimple);
+  EXPECT_EQ(last.Ask({.command = Command::kFlush, .cookie = 1}), WireError::kNone);
+}
+
+TEST(Limits, ConnectionsPerExport) {
+  TestServer server;
+  std::optional<MemoryDevice> device;
+  server.OnLoop([&] {
+    Export one("one", server.device());
+    one.connections_max = 1;
+    EXPECT_TRUE(server.server().exports().Add(std::move(one)));
+  });
+  WireClient first = server.Connect();
+  first.Send(ClientScript().Flags().Go("one"));
+  EXPECT_TRUE(first.Greeting());
+  EXPECT_EQ(first.NextOptionReply()->type, OptionReply::kInfo);
+  EXPECT_EQ(first.NextOptionReply()->type, OptionReply::kAck);
+  WireClient second = server.Connect();
+  second.Send(ClientScript().Flags().Go("one"));
+  EXPECT_TRUE(second.Greeting());
+  EXPECT_EQ(second.NextOptionReply()->type, OptionReply::kErrPolicy);
+  first.Send(ClientScript().Disconnect());
+  EXPECT_TRUE(first.AtEnd());
+  server.WaitFor([&] { return server.server().connections() == 1; });
+  second.Send(ClientScript().Go("one"));
+  EXPECT_EQ(second.NextOptionReply()->type, OptionReply::kInfo);
+}
+
+TEST(Limits, ThousandsOfShortConnections) {
+  TestServer server;
+  for (int i = 0; i < 3000; ++i) {
+    WireClient client = server.Connect();
+    if (i % 2 == 0) client.Send(ClientScript().Flags());
+  }
+  server.WaitFor([&] { return server.server().connections() == 0; });
+}
+
+}  // namespace
+}  // namespace mica::nbd

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nbd/listener.h"
+
+#include <gtest/gtest.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/async/sync_wait.h"
+#include "tests/protocol/test_server.h"
+
+namespace mica::nbd {
+namespace {
+
+class Directory {
+ public:
+  Directory() {
+    std::string name = testing::TempDir() + "mica-listener-XXXXXX";
+    path_ = ::mkdtemp(name.data());
+  }
+  ~Directory() { std::filesystem::remove_all(path_); }
+  [[nodiscard]] std::filesystem::path operator/(const char* name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+UniqueFd ConnectUnix(const std::filesystem::path& path) {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+  if (::connect(socket.get(), generic, sizeof address) != 0) socket.Close();
+  return socket;
+}
+
+UniqueFd ConnectTcp(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  std::string host = address.substr(0, colon);
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (::getaddrinfo(host.c_str(), address.substr(colon + 1).c_str(), &hints, &list) != 0) {
+    return UniqueFd();
+  }
+  UniqueFd socket(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(socket.get(), list->ai_addr, list->ai_addrlen) != 0) socket.Close();
+  ::freeaddrinfo(list);
+  return socket;
+}
+
+TEST(Listener, UnixSocketsHaveTheirModeAndLeaveNoNameBehind) {
+  const Directory directory;
+  const auto path = directory / "s";
+  {
+    const Result<Listener> listener = Listener::OnUnixSocket(path, 0660);
+    ASSERT_TRUE(listener) << listener.error().message;
+    struct stat status{};
+    ASSERT_EQ(::stat(path.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0660u);
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(Listener, AStaleSocketIsReplacedALiveOneIsNot) {
+  const Directory directory;
+  const auto path = directory / "s";
+  {
+    Result<Listener> first = Listener::OnUnixSocket(path);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(Listener::OnUnixSocket(path).error().code, Errc::kBusy);
+  }
+  const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM, 0));
+  {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+    ASSERT_EQ(::bind(dead.get(), generic, sizeof address), 0);  // and nobody listens
+  }
+  EXPECT_TRUE(Listener::OnUnixSocket(path));
+}
+
+TEST(Listener, OtherFilesAndLongPathsAreRefusedClearly) {
+  const Directory directory;
+  const auto path = directory / "file";
+  std::ofstream(path) << "precious";
+  EXPECT_EQ(Listener::OnUnixSocket(path).error().code, Errc::kExists);
+  EXPECT_TRUE(std::filesystem::exists(path));
+  const auto longer = directory / std::string(200, 'x').c_str();
+  EXPECT_EQ(Listener::OnUnixSocket(longer).error().code, Errc::kInvalidArgument);
+  EXPECT_EQ(Listener::OnUnixSocket(directory / "none/s").error().code, Errc::kNotFound);
+}
+
+TEST(Listener, ANameThatWasTakenOverIsNotRemoved) {
+  const Directory directory;
+  const auto path = directory / "s";
+  {
+    const Result<Listener> listener = Listener::OnUnixSocket(path);
+    ASSERT_TRUE(listener);
+    std::filesystem::remove(path);
+    std::ofstream(path) << "somebody else's";
+  }
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST(Listener, UrisAreWhatClientsTake) {
+  const Directory directory;
+  const Result<Listener> unix_socket = Listener::OnUnixSocket(directory / "s p");
+  ASSERT_TRUE(unix_socket);
+  EXPECT_TRUE(unix_socket->Uri("vm 1/a?").starts_with("nbd+unix:///vm%201/a%3F?socket=/"));
+  EXPECT_TRUE(unix_socket->Uri("").ends_with("s%20p"));
+  const Result<std::vector<Listener>> tcp = Listener::OnTcp("127.0.0.1", "0");
+  ASSERT_TRUE(tcp) << tcp.error().message;
+  EXPECT_EQ(tcp->front().Uri("x"), "nbd://" + tcp->front().address() + "/x");
+}
+
+TEST(Listener, BadTcpAddressesAreRefused) {
+  EXPECT_FALSE(Listener::OnTcp("127.0.0.1", "no such service"));
+  EXPECT_FALSE(Listener::OnTcp("no such host!", "10809"));
+  const Result<std::vector<Listener>> first = Listener::OnTcp("127.0.0.1", "0");
+  ASSERT_TRUE(first);
+  const std::string address = first->front().address();
+  EXPECT_FALSE(Listener::OnTcp("127.0.0.1", address.substr(address.rfind(':') + 1)));
+}
+
+TEST(Listener, AServerListensEverywhereAtOnce) {
+  const Directory directory;
+  ServerOptions options;
+  options.limits.connections_max = 3;
+  MemoryLog log;
+  Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(IoEngineKind::kAuto);
+  ASSERT_TRUE(runtime);
+  EventLoop& loop = (*runtime)->loop();
+  MemoryDevice device(loop, {.size = 1u << 20});
+  Server server(loop, options, log);
+  ASSERT_TRUE(server.exports().Add(Export("disk", device)));
+
+  Result<Listener> unix_socket = Listener::OnUnixSocket(directory / "s");
+  ASSERT_TRUE(unix_socket);
+  server.Listen(*std::move(unix_socket));
+  std::vector<std::string> addresses;
+  for (const char* const host : {"127.0.0.1", "::1"}) {
+    Result<std::vector<Listener>> tcp = Listener::OnTcp(host, "0");
+    if (!tcp && std::string(host) == "::1") continue;  // a machine without IPv6
+    ASSERT_TRUE(tcp) << tcp.error().message;
+    for (Listener& listener : *tcp) {
+      addresses.push_back(listener.address());
+      server.Listen(std::move(listener));
+    }
+  }
+
+  std::thread clients([&] {
+    std::vector<WireClient> connected;
+    connected.emplace_back(ConnectUnix(directory / "s"));
+    for (const std::string& address : addresses) connected.emplace_back(ConnectTcp(address));
+    for (WireClient& client : connected) {
+      client.Send(ClientScript().Flags().Go("disk"));
+      EXPECT_TRUE(client.Greeting());
+      EXPECT_EQ(client.NextOptionReply()->type, OptionReply::kInfo);
+      EXPECT_EQ(client.NextOptionReply()->type, OptionReply::kAck);
+      EXPECT_EQ(client.Ask({.command = Command::kRead, .cookie = 1, .range = {0, 4096}}),
+                WireError::kNone);
+    }
+    while (connected.size() < 3) connected.emplace_back(ConnectUnix(directory / "s"));
+    EXPECT_TRUE(connected.back().fd() >= 0);
+    const bool fresh = addresses.size() < 2;
+    EXPECT_TRUE(!fresh || connected.back().Greeting());
+    WireClient one_too_many(ConnectUnix(directory / "s"));
+    EXPECT_TRUE(one_too_many.AtEnd());
+    loop.PostFromAnyThread([&] { server.Stop(); });
+    for (WireClient& client : connected) EXPECT_TRUE(client.AtEnd());
+  });
+  SyncWait(loop, server.Run());
+  clients.join();
+  EXPECT_FALSE(std::filesystem::exists(directory / "s"));
+  EXPECT_TRUE(log.Mentions("refused: 3 connections already"));
+}
+
+}  // namespace
+}  // namespace mica::nbd
