@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "engine/base/checked_math.h"
+#include "tools/guest/ext4/journal_format.h"
 
 namespace mica::guest {
 
 namespace {
 
 constexpr uint32_t kLogBlockBytesMax = 6;  // 64 KiB
+constexpr size_t kChecksumOffset = 1020;
 
 Error Corrupt(std::string_view what) {
   return Error{Errc::kCorrupt, fmt::format("ext4 superblock: {}", what)};
@@ -74,6 +76,18 @@ Result<Superblock> Superblock::Read(SyncDevice& device) {
   const std::string_view label = AsText(raw.subspan(0x78, 16));
   superblock.label = label.substr(0, label.find('\0'));
   return superblock;
+}
+
+Result<void> Superblock::ClearNeedsRecovery(SyncDevice& device) {
+  std::vector<std::byte> buffer(kBytes);
+  TRY(device.Read(kOffset, buffer));
+  const Bytes raw(buffer);
+  const auto incompatible = LoadLe<uint32_t>(raw, 0x60);
+  StoreLe(raw, 0x60, incompatible & ~uint32_t{EXT3_FEATURE_INCOMPAT_RECOVER});
+  if ((LoadLe<uint32_t>(raw, 0x64) & EXT4_FEATURE_RO_COMPAT_METADATA_CSUM) != 0) {
+    StoreLe(raw, kChecksumOffset, Crc32c(~0u, raw.first(kChecksumOffset)));
+  }
+  return device.Write(kOffset, raw);
 }
 
 }  // namespace mica::guest

@@ -20,6 +20,9 @@ struct Superblock {
   // the device. The bounds checked here keep the library's tables no larger than the device.
   static Result<Superblock> Read(SyncDevice& device);
 
+  // Clears the mark that the journal must be replayed; the checksum follows.
+  static Result<void> ClearNeedsRecovery(SyncDevice& device);
+
   uint32_t block_bytes = 0;
   uint64_t blocks = 0;
   uint32_t inodes = 0;
