@@ -97,6 +97,18 @@ TEST_P(HostConformance, RenameReplaces) {
   EXPECT_EQ(ReadAll(*replaced), Data(100, std::byte{1}));  // an open file stays what it was
 }
 
+TEST_P(HostConformance, LinkGivesASecondName) {
+  CreateWith("file", 1);
+  ASSERT_TRUE(SyncWait(loop(), host().Link(Path("file"), Path("second"))));
+  EXPECT_EQ(SyncWait(loop(), host().Link(Path("file"), Path("second"))).error().code,
+            Errc::kExists);
+  EXPECT_EQ(SyncWait(loop(), host().Link(Path("missing"), Path("third"))).error().code,
+            Errc::kNotFound);
+  ASSERT_TRUE(SyncWait(loop(), host().Rename(Path("file"), Path("second"))));  // the same file
+  ASSERT_TRUE(SyncWait(loop(), host().Remove(Path("file"))));
+  EXPECT_EQ(ReadAll(*Open("second", Options()).value()), Data(100, std::byte{1}));
+}
+
 TEST_P(HostConformance, RemoveRemoves) {
   CreateWith("file", 1);
   ASSERT_TRUE(SyncWait(loop(), host().Remove(Path("file"))));
