@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rebase/decide.h"
+
+#include <algorithm>
+#include <set>
+
+#include "tools/rebase/merge_attributes.h"
+#include "tools/rebase/merge_content.h"
+#include "tools/rebase/merge_item.h"
+#include "tools/rebase/merge_names.h"
+
+namespace mica::rebase {
+namespace {
+
+using guest::ObjectKind;
+
+const ForcedSide* FindForced(const MergeScene& scene, const Node& node) {
+  if (node.kind() == ObjectKind::kDirectory) return nullptr;
+  const ForcedSide* found = nullptr;
+  for (const View* view : {node.base ? &*node.base : nullptr,
+                           node.ours().view ? &*node.ours().view : nullptr,
+                           node.theirs().view ? &*node.theirs().view : nullptr}) {
+    if (view == nullptr) continue;
+    for (const guest::Name& name : view->names) {
+      const ForcedSide* forced = scene.packages.paths.Find(name.path);
+      if (forced == nullptr) forced = scene.link_groups.Find(name.path);
+      if (forced == nullptr) continue;
+      if (found == nullptr || forced->strength == ForcedSide::Strength::kAlways) found = forced;
+    }
+  }
+  return found;
+}
+
+// Whether ours moved a directory above, and theirs removed that directory: then everything in it stays where
+// ours put it.
+bool MovedFromUnderRemoval(MergeScene& scene, const Node& node) {
+  const Node* at = &node;
+  // Bounded by the depth of a tree; a damaged one cannot make it turn in circles.
+  for (size_t steps = scene.graph.nodes().size(); steps > 0; --steps) {
+    if (!at->ours().view || at->ours().view->slots.empty()) return false;
+    const Node* parent = &scene.graph.At(at->ours().view->slots.front().parent);
+    if (!parent->listed || parent == at || parent->theirs().view) return false;
+    if (parent->ours().change.names) return true;
+    at = parent;
+  }
+  return false;
+}
+
+void DecideUnchangedByOurs(MergeScene& scene, MergeItem& item) {
+  const bool removed = item.node.theirs().change.deleted;
+  if (!removed || !item.node.ours().view || !MovedFromUnderRemoval(scene, item.node)) {
+    TakeSide(item.node, Side::kTheirs);
+    return;
+  }
+  TakeSide(item.node, Side::kOurs);
+  item.Note(Action::kKept, Severity::kNotice,
+            "removed by the new master, kept because the VM moved its directory");
+}
+
+void DecideDropped(MergeScene& scene, MergeItem& item) {
+  TakeSide(item.node, Side::kTheirs);
+  const bool regenerate = item.decision.one() == OneSided::kRegenerate;
+  item.entry.rule = item.decision.Where(PolicyKey::kOne);
+  item.Note(regenerate ? Action::kRegenerated : Action::kDropped,
+            item.decision.severity().value_or(Severity::kNotice), "");
+  if (regenerate) scene.out.regenerate.push_back(item.entry.path);
+}
+
+// Every file of a contested package is its unit's side's.
+Result<void> DecideUnit(MergeScene& scene, MergeItem& item) {
+  Node& node = item.node;
+  const Side side = item.forced->side;
+  TakeSide(node, side);
+  item.entry.package = item.forced->package;
+  if (side == Side::kOurs) {
+    item.Note(node.theirs().change.any() ? Action::kOurs : Action::kCarried, Severity::kInfo, "");
+    return {};
+  }
+  if (!node.ours().change.any()) return {};
+  item.Note(Action::kTheirs, Severity::kInfo, "");
+  if (!node.ours().view || node.kind() != ObjectKind::kRegular) return {};
+  if (!node.ours().change.content && !node.ours().change.created) return {};
+  if (node.theirs().view) {
+    ASSIGN(const bool same, SameContent(item.File(scene, Version::kOurs),
+                                        item.File(scene, Version::kTheirs)));
+    if (same) return {};
+  }
+  item.SaveLoser(scene, Side::kOurs);
+  return {};
+}
+
+// One side removed the object, the other one changed it.
+void DecideRemovedAndChanged(MergeScene& scene, MergeItem& item, Side removed_by) {
+  const Side changed_by = Other(removed_by);
+  const bool by_unit = item.forced != nullptr && item.decision.both() == BothChanged::kUnit;
+  const DeleteModify rule = item.decision.delete_modify();
+  Side side = changed_by;
+  Severity severity = Severity::kWarn;
+  if (by_unit) {
+    side = item.forced->side;
+    item.entry.package = item.forced->package;
+  } else {
+    item.entry.rule = item.decision.Where(PolicyKey::kDelMod);
+    if (rule == DeleteModify::kDelete) {
+      side = removed_by;
+      severity = Severity::kNotice;
+    } else if (rule == DeleteModify::kFail) {
+      severity = Severity::kError;
+    }
+  }
+  TakeSide(item.node, side);
+  item.Note(side == removed_by ? Action::kRemoved : Action::kKept,
+            item.decision.severity().value_or(severity),
+            removed_by == Side::kOurs ? "removed by the VM, changed by the new master"
+                                      : "changed by the VM, removed by the new master");
+  if (side == removed_by) item.SaveLoser(scene, changed_by);
+}
+
+bool SameForPeople(const guest::Attributes& a, const guest::Attributes& b) {
+  guest::Attributes other = b;
+  other.modified = a.modified;
+  return a == other;
+}
+
+// Both sides have the object.
+Result<void> DecidePresent(MergeScene& scene, MergeItem& item) {
+  Node& node = item.node;
+  const bool theirs_changed = node.theirs().change.any();
+  item.Note(theirs_changed ? Action::kMerged : Action::kCarried, Severity::kInfo, "");
+  ASSIGN(node.result.content, MergeContent(scene, item));
+  const bool ours_object = node.result.content != ContentSource::kTheirs;
+  node.result.object = ours_object ? Side::kOurs : Side::kTheirs;
+  const View& ours = *node.ours().view;
+  const View& theirs = *node.theirs().view;
+  AttributeMerge attributes =
+      MergeAttributes({node.base ? &node.base->object.attributes : nullptr,
+                       ours.object.attributes, theirs.object.attributes},
+                      node.result.content, item.decision.meta());
+  if (!node.base && node.result.content == ContentSource::kOurs) {
+    attributes.attributes = ours.object.attributes;
+  }
+  node.result.attributes = std::move(attributes.attributes);
+  for (const std::string& name : attributes.conflicts) {
+    item.Raise(item.decision.severity().value_or(Severity::kWarn),
+               "both changed " + name + "; ours taken");
+  }
+  MergeNames(item);
+  if (theirs_changed && item.entry.action == Action::kMerged && item.entry.merger.empty() &&
+      node.result.content == ContentSource::kTheirs && ours.slots == theirs.slots &&
+      SameForPeople(ours.object.attributes, theirs.object.attributes) && !item.ours_content_lost) {
+    item.entry.action = Action::kEqual;
+  }
+  return {};
+}
+
+Result<void> DecideByTable(MergeScene& scene, MergeItem& item) {
+  Node& node = item.node;
+  const bool ours_there = node.ours().view.has_value();
+  const bool theirs_there = node.theirs().view.has_value();
+  if (ours_there && theirs_there) return DecidePresent(scene, item);
+  if (!ours_there && !theirs_there) {
+    TakeSide(node, Side::kTheirs);
+    item.Note(Action::kEqual, Severity::kInfo, "");
+  } else if (node.base && node.theirs().change.any()) {
+    DecideRemovedAndChanged(scene, item, ours_there ? Side::kTheirs : Side::kOurs);
+  } else {
+    TakeSide(node, Side::kOurs);
+    item.Note(Action::kCarried, Severity::kInfo, "");
+  }
+  return {};
+}
+
+}  // namespace
+
+void TakeSide(Node& node, Side side) {
+  node.result = {};
+  const std::optional<View>& view = node.Of(side).view;
+  if (!view) return;
+  node.result.present = true;
+  node.result.object = side;
+  node.result.attributes = view->object.attributes;
+  node.result.slots = view->slots;
+  if (side == Side::kTheirs) return;
+  const bool same_content = node.base && node.theirs().view && !node.ours().change.content &&
+                            !node.theirs().change.content;
+  node.result.content = same_content ? ContentSource::kTheirs : ContentSource::kOurs;
+}
+
+ReportEntry EntryFor(const Node& node, Action action) {
+  ReportEntry entry;
+  entry.path = node.path();
+  entry.kind = node.kind();
+  entry.ours = node.ours().change;
+  entry.theirs = node.theirs().change;
+  entry.action = action;
+  std::set<std::string> paths;
+  for (const View* view : {node.ours().view ? &*node.ours().view : nullptr,
+                           node.base ? &*node.base : nullptr}) {
+    if (view == nullptr) continue;
+    for (const guest::Name& name : view->names) paths.insert(name.path);
+  }
+  paths.erase(entry.path);
+  entry.other_paths.assign(paths.begin(), paths.end());
+  return entry;
+}
+
+Result<void> DecideNode(MergeScene& scene, NodeIndex index) {
+  Node& node = scene.graph.At(index);
+  if (!node.listed || node.merged_away) return {};
+  const PathKind kind =
+      node.kind() == ObjectKind::kDirectory ? PathKind::kDirectory : PathKind::kOther;
+  MergeItem item = {node, scene.graph.input().policy.Decide(node.path(), kind),
+                    FindForced(scene, node), EntryFor(node, Action::kCarried)};
+  const bool unit = item.forced != nullptr &&
+                    item.forced->strength == ForcedSide::Strength::kAlways &&
+                    item.decision.one() != OneSided::kKeep;
+  const bool drops = item.decision.one() == OneSided::kDrop ||
+                     item.decision.one() == OneSided::kRegenerate;
+  if (unit) {
+    TRY(DecideUnit(scene, item));
+  } else if (!node.ours().change.any()) {
+    DecideUnchangedByOurs(scene, item);
+  } else if (drops) {
+    DecideDropped(scene, item);
+  } else {
+    TRY(DecideByTable(scene, item));
+  }
+  if (item.noted) node.entry = scene.out.report.Add(std::move(item.entry));
+  return {};
+}
+
+Result<std::optional<std::string>> ResultBytes(const MergeScene& scene, const Node& node) {
+  if (!node.result.present || node.kind() != ObjectKind::kRegular) {
+    return std::optional<std::string>();
+  }
+  if (node.result.content == ContentSource::kMerged) {
+    return std::optional<std::string>(node.result.merged);
+  }
+  const Side side = node.result.content == ContentSource::kOurs ? Side::kOurs : Side::kTheirs;
+  ASSIGN(std::string bytes, guest::ReadWhole(scene.graph.volume(VersionOf(side)),
+                                             node.Of(side).view->object.id.inode, kMergeSizeMax));
+  return std::optional<std::string>(std::move(bytes));
+}
+
+}  // namespace mica::rebase

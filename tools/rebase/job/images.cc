@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rebase/job/images.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/chain_difference.h"
+#include "formats/open_chain.h"
+#include "formats/parent_path.h"
+#include "formats/registry.h"
+
+namespace mica::rebase {
+
+namespace {
+
+using std::filesystem::path;
+
+Result<void> CheckTarget(const path& vm, const path& target, const LayerInfo& found,
+                         const ParentReference& current) {
+  if (!found.sealed || !found.identity) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{}: expected a sealed master to rebase {} onto, found an image that "
+                             "can still change; seal it first: mica seal {}",
+                             target.string(), vm.string(), target.string())};
+  }
+  if (found.identity == current.identity) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{} stands on {} already; there is nothing to rebase", vm.string(),
+                             target.string())};
+  }
+  return {};
+}
+
+}  // namespace
+
+Async<RebaseImages> OpenImages(Host& host, path vm, path target) {
+  RebaseImages images;
+  images.vm_path = vm;
+  images.target_path = target;
+  OpenChainOptions options;
+  CO_ASSIGN(images.vm, co_await OpenChain(host, vm, options));
+  const LayerInfo& head = images.vm->layer(0).info();
+  if (!head.parent) {
+    co_return Error{Errc::kInvalidArgument,
+                    fmt::format("{}: expected a VM's delta over a master, found an image without a "
+                                "parent",
+                                vm.string())};
+  }
+  const ParentReference parent = *head.parent;
+  options.format = parent.format;
+  CO_ASSIGN(images.base, co_await OpenChain(host, ResolveParentPath(vm, parent.path), options));
+  options.format.reset();
+  CO_ASSIGN(images.target, co_await OpenChain(host, target, options));
+  CO_TRY(CheckTarget(vm, target, images.target->layer(0).info(), parent));
+  CO_ASSIGN(images.touched_by_vm, co_await RangesAbove(*images.vm, 1));
+  co_return images;
+}
+
+Async<void> CloseImages(RebaseImages& images) {
+  Result<void> outcome;
+  for (ImageChain* chain : {images.vm.get(), images.base.get(), images.target.get()}) {
+    if (chain == nullptr) continue;
+    Result<void> closed = co_await chain->Close();
+    if (!closed && outcome) outcome = std::move(closed);
+  }
+  co_return outcome;
+}
+
+Async<void> CreateDelta(Host& host, const RebaseImages& images, path delta) {
+  CO_ASSIGN(const ImageFormat* const format, FindFormat("mica"));
+  const LayerInfo& target = images.target->layer(0).info();
+  CO_ASSIGN(const std::string recorded, RecordedParentPath(images.target_path, delta));
+  CreateOptions options;
+  options.virtual_size = std::max(images.vm->info().size, images.target->info().size);
+  options.parent = ParentReference{recorded, target.format, target.identity};
+  co_return co_await format->Create(host, delta, options);
+}
+
+}  // namespace mica::rebase

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rebase of one volume: diff both sides against the old master, plan, and, when asked, write
+// the result onto a delta over the new master and prove it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/guest/ext4/apply.h"
+#include "tools/guest/ext4/index.h"
+#include "tools/guest/ext4/view.h"
+#include "tools/rebase/job/images.h"
+#include "tools/rebase/job/layout.h"
+#include "tools/rebase/job/volume_diff.h"
+#include "tools/rebase/planner.h"
+
+namespace mica::rebase {
+
+enum class FileSystemCheck : uint8_t { kRun, kSkip };
+
+struct VolumeFigures {
+  uint32_t number = 0;  // of the partition
+  DiffMethod our_method = DiffMethod::kDeltaBounded;
+  DiffMethod their_method = DiffMethod::kDeltaBounded;
+  size_t our_changes = 0;    // objects
+  size_t their_changes = 0;  // objects
+  double open_seconds = 0;   // opening, journals, index of the old master
+  double our_diff_seconds = 0;
+  double their_diff_seconds = 0;
+  double plan_seconds = 0;
+  double apply_seconds = 0;
+  double verify_seconds = 0;  // re-diff
+  double check_seconds = 0;   // file system check
+};
+
+class VolumeRebase {
+ public:
+  // Diffs and plans; writes nothing. `masters_differ`: bytes of the disk outside of which the old
+  // and the new master are equal. Borrows loop and images. kUnsupported when the new master was not
+  // unmounted cleanly.
+  static Result<std::unique_ptr<VolumeRebase>> Plan(EventLoop& loop, RebaseImages& images,
+                                                    const VolumePair& pair,
+                                                    const std::vector<ByteRange>& masters_differ,
+                                                    const Policy& policy);
+
+  [[nodiscard]] PlanOutcome& outcome() noexcept { return outcome_; }
+  [[nodiscard]] const VolumeFigures& figures() const noexcept { return figures_; }
+  // The volume that a rescue item's inode is in.
+  [[nodiscard]] guest::Volume& VolumeOf(Side side);
+
+  // Carries the plan out on `result`, a chain whose head is an empty delta over the new master.
+  // After an error the delta must be thrown away.
+  Result<void> Apply(ImageChain& result, const guest::ApplyOptions& options);
+
+  // What of the result is not as planned, one line each: a second diff against the plan, then the
+  // file system check. Empty: proven.
+  Result<std::vector<std::string>> Verify(ImageChain& result, FileSystemCheck check);
+
+ private:
+  VolumeRebase(EventLoop& loop, RebaseImages& images, const VolumePair& pair)
+      : loop_(loop), images_(images), pair_(pair) {
+    figures_.number = pair.number;
+  }
+
+  Result<void> OpenViews();
+  Result<void> Diff(const std::vector<ByteRange>& masters_differ);
+
+  EventLoop& loop_;
+  RebaseImages& images_;
+  VolumePair pair_;
+  VolumeFigures figures_;
+  std::unique_ptr<guest::Ext4View> base_;
+  std::unique_ptr<guest::Ext4View> ours_;
+  std::unique_ptr<guest::Ext4View> target_;
+  guest::Ext4Index base_index_;
+  guest::Ext4Index target_index_;
+  VolumeDiff our_diff_;
+  VolumeDiff their_diff_;
+  PlanOutcome outcome_;
+  guest::ApplyResult applied_;
+};
+
+}  // namespace mica::rebase

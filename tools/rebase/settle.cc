@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rebase/settle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace mica::rebase {
+namespace {
+
+using guest::ObjectKind;
+
+class Settle {
+ public:
+  explicit Settle(MergeScene& scene) : scene_(scene), graph_(scene.graph) {}
+
+  Result<void> Run() {
+    TRY(KeepDirectories());
+    TRY(BreakCycles());
+    TRY(KeepDirectories());
+    TRY(ResolveCollisions());
+    return NameBesides();
+  }
+
+ private:
+  bool Present(const Node& node) const {
+    return !node.merged_away && (!node.listed || node.result.present);
+  }
+
+  ReportEntry& Entry(Node& node, Action action) {
+    if (!node.entry) node.entry = scene_.out.report.Add(EntryFor(node, action));
+    return scene_.out.report.At(*node.entry);
+  }
+
+  void Tell(Node& node, Action action, Severity severity, const std::string& detail) {
+    ReportEntry& entry = Entry(node, action);
+    entry.action = action;
+    entry.severity = std::max(entry.severity, severity);
+    if (!entry.detail.empty()) entry.detail += "; ";
+    entry.detail += detail;
+  }
+
+  // --- Directories
+
+  Result<void> KeepDirectories() {
+    std::vector<NodeIndex> open;
+    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) open.push_back(index);
+    while (!open.empty()) {
+      const Node& node = graph_.At(open.back());
+      open.pop_back();
+      if (!node.listed || !Present(node)) continue;
+      for (const Slot& slot : node.result.slots) {
+        Node& directory = graph_.At(slot.parent);
+        if (Present(directory)) continue;
+        const bool in_theirs = directory.theirs().view.has_value();
+        if (!in_theirs && !directory.ours().view) {
+          return Error{Errc::kCorrupt, fmt::format("{}: its directory is in no version",
+                                                   node.path())};
+        }
+        TakeSide(directory, in_theirs ? Side::kTheirs : Side::kOurs);
+        Tell(directory, Action::kKept, Severity::kNotice,
+             fmt::format("the directory stays, because it holds {}", node.path()));
+        open.push_back(slot.parent);
+      }
+    }
+    return {};
+  }
+
+  // --- Cycles: the VM moved a into b, and the patch moved b into a. The patch's move is not done.
+
+  bool Moved(const Node& node, Side side) const {
+    return node.listed && !node.merged_away && node.kind() == ObjectKind::kDirectory &&
+           node.base.has_value() && node.Of(side).change.names;
+  }
+
+  Result<void> BreakCycles() {
+    std::vector<NodeIndex> theirs;
+    bool ours_moved = false;
+    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) {
+      const Node& node = graph_.At(index);
+      if (Present(node) && Moved(node, Side::kTheirs)) theirs.push_back(index);
+      ours_moved = ours_moved || (Present(node) && Moved(node, Side::kOurs));
+    }
+    if (!ours_moved) return {};
+    for (const NodeIndex index : theirs) {
+      ASSIGN(const bool inside_itself, InsideItself(index));
+      Node& node = graph_.At(index);
+      if (!inside_itself || !node.ours().view) continue;
+      node.result.slots = node.ours().view->slots;
+      Tell(node, Action::kOurs, Severity::kError,
+           "moved by both, each into what the other moved; stays where the VM has it");
+    }
+    return {};
+  }
+
+  Result<bool> InsideItself(NodeIndex start) {
+    std::set<NodeIndex> seen;
+    NodeIndex at = start;
+    while (seen.insert(at).second) {
+      ASSIGN(const NodeIndex parent, graph_.ParentOf(at));
+      if (parent == at) return false;  // the root
+      at = parent;
+    }
+    return at == start;
+  }
+
+  // --- Names taken twice
+
+  Result<void> ResolveCollisions() {
+    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) {
+      const Node& node = graph_.At(index);
+      if (!node.listed || !Present(node)) continue;
+      for (const Slot& slot : node.result.slots) taken_[slot].push_back(index);
+    }
+    std::vector<std::pair<Slot, std::vector<NodeIndex>>> contested;
+    for (const auto& item : taken_) {
+      if (item.second.size() > 1) contested.emplace_back(item);
+    }
+    for (const auto& [slot, claimants] : contested) TRY(Resolve(slot, claimants));
+    return {};
+  }
+
+  static bool HasSlot(const Node& node, Side side, const Slot& slot) {
+    const std::optional<View>& view = node.Of(side).view;
+    return view && std::ranges::binary_search(view->slots, slot);
+  }
+
+  Result<void> Resolve(const Slot& slot, const std::vector<NodeIndex>& claimants) {
+    const auto kinds_differ = std::ranges::any_of(claimants, [&](NodeIndex index) {
+      return graph_.At(index).kind() != graph_.At(claimants.front()).kind();
+    });
+    auto ours = std::ranges::find_if(claimants, [&](NodeIndex index) {
+      return HasSlot(graph_.At(index), Side::kOurs, slot);
+    });
+    if (ours == claimants.end()) ours = claimants.begin();
+    const std::string path = graph_.At(*ours).path();
+    const PathKind kind = graph_.At(*ours).kind() == ObjectKind::kDirectory
+                              ? PathKind::kDirectory
+                              : PathKind::kOther;
+    const Decision decision = graph_.input().policy.Decide(path, kind);
+    const bool theirs_wins = kinds_differ && decision.type() == TypeChange::kTheirs;
+    const bool fails = kinds_differ && decision.type() == TypeChange::kFail;
+    const Severity severity =
+        decision.severity().value_or(fails ? Severity::kError : Severity::kWarn);
+    for (const NodeIndex index : claimants) {
+      const bool is_ours = index == *ours;
+      if (is_ours != theirs_wins) {
+        Tell(graph_.At(index), is_ours ? Action::kOurs : Action::kTheirs, severity,
+             kinds_differ ? "the two sides have objects of different kinds here"
+                          : "the two sides have different objects under this name");
+        if (kinds_differ) Entry(graph_.At(index), Action::kOurs).rule =
+            decision.Where(PolicyKey::kType);
+        continue;
+      }
+      TRY(MoveBeside(index, slot, is_ours ? Side::kOurs : Side::kTheirs, severity));
+    }
+    return {};
+  }
+
+  Result<void> MoveBeside(NodeIndex index, const Slot& slot, Side side, Severity severity) {
+    Node& node = graph_.At(index);
+    ASSIGN(const std::string leaf, FreeLeaf(slot, side));
+    std::ranges::replace(node.result.slots, slot, Slot{slot.parent, leaf});
+    std::ranges::sort(node.result.slots);
+    taken_[{slot.parent, leaf}].push_back(index);
+    Tell(node, Action::kBoth, severity,
+         fmt::format("the name went to the other side's object; this one is {}", leaf));
+    Entry(node, Action::kBoth).saved_beside = leaf;
+    return {};
+  }
+
+  // "leaf.mica-theirs", or with a number where that is taken.
+  Result<std::string> FreeLeaf(const Slot& slot, Side side) {
+    const std::string stem = fmt::format("{}.mica-{}", slot.leaf, SideName(side));
+    const Node& directory = graph_.At(slot.parent);
+    for (int number = 1;; ++number) {
+      const std::string leaf = number == 1 ? stem : fmt::format("{}.{}", stem, number);
+      if (taken_.contains({slot.parent, leaf})) continue;
+      if (!directory.theirs().view) return leaf;
+      ASSIGN(const auto there, graph_.volume(Version::kTheirs)
+                                   .LookupIn(directory.theirs().view->object.id.inode, leaf));
+      if (!there) return leaf;
+    }
+  }
+
+  // Names for losing versions that are kept as objects of their own.
+  Result<void> NameBesides() {
+    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) {
+      Node& node = graph_.At(index);
+      if (!node.listed || !Present(node) || !node.result.beside) continue;
+      const Slot& slot = node.result.slots.front();
+      ASSIGN(node.result.beside_leaf, FreeLeaf(slot, *node.result.beside));
+      taken_[{slot.parent, node.result.beside_leaf}].push_back(index);
+      Entry(node, Action::kBoth).saved_beside = node.result.beside_leaf;
+    }
+    return {};
+  }
+
+  MergeScene& scene_;
+  Graph& graph_;
+  std::map<Slot, std::vector<NodeIndex>> taken_;
+};
+
+}  // namespace
+
+Result<void> SettleTree(MergeScene& scene) { return Settle(scene).Run(); }
+
+}  // namespace mica::rebase
