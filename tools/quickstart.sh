@@ -63,13 +63,23 @@ become_root() {
 
 uri_of() { echo "nbd+unix:///$1?socket=$socket"; }
 
+# Ends the server that an earlier run with --keep left, if the process is still that one.
+end_kept_server() {
+  local pid
+  [[ -e $dir/server.pid ]] || return 0
+  pid=$(<"$dir/server.pid")
+  if [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *" serve --socket $socket "* ]] 2>/dev/null; then
+    kill "$pid"
+    wait_until 10 is_gone "$pid" || fail "the server of an earlier run, process $pid, does not end"
+  fi
+}
+
 prepare_directory() {
   mkdir -p "$dir"
   dir=$(realpath "$dir")
   socket=$dir/mica.sock
-  if [[ -e $dir/server.pid ]]; then  # a server that an earlier run with --keep left
-    kill "$(<"$dir/server.pid")" 2>/dev/null && wait_until 10 is_gone "$(<"$dir/server.pid")"
-  fi
+  [[ ${#socket} -lt 100 ]] || fail "--dir: $dir is too long for the path of a unix socket"
+  end_kept_server
   rm -rf "$dir"/{*.raw*,*.mica*,*.qcow2,*.tree,*.log,*.pid,*.jsonl,before,after,view,mica.sock}
 }
 
@@ -99,13 +109,11 @@ packages_in() {
 
 serve_clones() {
   serve "$socket" vm1="$dir/vm1.mica" vm2="$dir/vm2.mica" vm3="$dir/vm3.mica"
-  echo "$server_pid" >"$dir/server.pid"
 }
 
 stop_server() {
   kill "$server_pid"
   wait "$server_pid" || fail "the server ended with status $?"
-  rm -f "$dir/server.pid"
 }
 
 # record NAME URI|FILE: remembers every path of a disk's file system in NAME.tree.

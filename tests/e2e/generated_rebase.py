@@ -147,6 +147,7 @@ class Story:
         self.ours, self.ours_log = self.change_ours(base)
         self.theirs, self.theirs_log = self.change(self.path("theirs.raw"), base.names, 2_000_000)
         mica("seal", self.path("theirs.raw"))
+        self.check_oracle()
         self.rebase()
         fsck = subprocess.run(["e2fsck", "-fn", f"{self.path('result.raw')}?offset={PARTITION_OFFSET}"],
                               capture_output=True, text=True, check=False)
@@ -158,6 +159,13 @@ class Story:
         oracle = Oracle(self.base, self.ours, self.theirs)
         problems = oracle.judge(entries, texts, tree.reported_paths(self.path("report.jsonl")))
         return problems, len(oracle.expected) - len(oracle.conflicts), len(oracle.conflicts)
+
+    def check_oracle(self):
+        """Where only one side changed anything, the oracle wants exactly that side."""
+        problems = Oracle(self.base, self.ours, self.base).judge(self.ours.entries, {}, {})
+        problems += Oracle(self.base, self.base, self.theirs).judge(self.theirs.entries, {}, {})
+        if problems:
+            raise AssertionError(f"the oracle is wrong: {problems}")
 
     def rebase(self):
         result = subprocess.run(

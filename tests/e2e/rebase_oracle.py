@@ -13,6 +13,8 @@ import os
 
 ROOT = 0
 PLAIN_ATTRIBUTES = ("kind", "mode", "uid", "gid")
+AMBIGUOUS = "it may be either of two objects"
+IN_CONFLICT = "its directory is in conflict"
 
 Object = collections.namedtuple("Object", "paths places entry text")  # places: {(parent number, leaf)}
 
@@ -41,31 +43,45 @@ def renumber(tree, old, new):
     return Tree(names, tree.entries, {obj.paths[0]: obj.text for obj in tree.objects.values()})
 
 
-def follow_replacements(base, side):
-    """An object that is gone, with a new one at one of its places, is that one: deleted and made again."""
+def follow_replacements(base, side, other, ambiguous):
+    """A new object at the place of an old one of its kind is the old one with new content: programs save
+    that way. It matters only where the other side changed the old one too; where the old one lives on
+    under another name, either reading is good, and its number is added to `ambiguous`."""
     for number, old in base.objects.items():
-        if number in side.objects:
+        seen = other.objects.get(number)
+        untouched = seen and seen.places == old.places and not differs(old, seen)
+        if untouched and old.entry.kind != "directory":
             continue
-        for other, new in side.objects.items():
-            if other not in base.objects and new.places & old.places:
-                side = renumber(side, other, number)
-                break
+        heirs = [heir for heir, new in side.objects.items() if heir not in base.objects
+                 and new.places & old.places and new.entry.kind == old.entry.kind]
+        if len(heirs) == 1 and number not in side.objects:
+            side = renumber(side, heirs[0], number)
+        elif heirs:
+            ambiguous.update([number, *heirs])
     return side
 
 
-def unite_new_directories(base, ours, theirs):
-    """A directory that both sides made at the same place is one directory."""
+def unite_new_objects(base, ours, theirs):
+    """What both sides made at the same place, of the same kind, is one object."""
     united = True
     while united:
         united = False
         fresh = {place: number for number, obj in ours.objects.items() if number not in base.objects
-                 for place in obj.places if obj.entry.kind == "directory"}
+                 and len(obj.places) == 1 for place in obj.places}
         for number, obj in theirs.objects.items():
-            mine = fresh.get(next(iter(obj.places)))
-            if mine is not None and mine != number and number not in base.objects and obj.entry.kind == "directory":
+            mine = fresh.get(min(obj.places))
+            if (mine not in (None, number) and number not in base.objects and len(obj.places) == 1
+                    and obj.entry.kind == ours.objects[mine].entry.kind):
                 theirs, united = renumber(theirs, number, mine), True
                 break
     return theirs
+
+
+def differs(one, other):
+    """Whether two versions of an object differ in anything but their names."""
+    ignored = {"inode"} | ({"mtime"} if one.entry.kind == "directory" else set())
+    return any(getattr(one.entry, name) != getattr(other.entry, name)
+               for name in one.entry._fields if name not in ignored)
 
 
 class Conflict(Exception):
@@ -106,12 +122,13 @@ def may_merge_text(paths):
 
 class Oracle:
     def __init__(self, base, ours, theirs):
+        ambiguous = set()
         self.base = base
-        self.ours = follow_replacements(base, ours)
-        self.theirs = unite_new_directories(base, self.ours, follow_replacements(base, theirs))
+        self.ours = follow_replacements(base, ours, theirs, ambiguous)
+        self.theirs = unite_new_objects(base, self.ours, follow_replacements(base, theirs, ours, ambiguous))
         self.trees = (self.base, self.ours, self.theirs)
         self.expected = {}  # number -> (places, attributes)
-        self.conflicts = {}  # number -> why
+        self.conflicts = dict.fromkeys(ambiguous, AMBIGUOUS)  # number -> why
         numbers = {number for tree in self.trees for number in tree.objects}
         for number in sorted(numbers):
             self.expect(number)
@@ -123,22 +140,24 @@ class Oracle:
         if ours is None and theirs is None:
             return
         if base is None:
-            if ours and theirs and ours.entry.kind != "directory":
-                self.conflicts[number] = "made by both"
-            self.expect_merged(number, ours or theirs, ours or theirs, theirs or ours)
+            self.expect_new(number, ours or theirs, theirs or ours)
         elif ours is None or theirs is None:
             left = ours or theirs
-            if left.places != base.places or self.differs(base, left):
+            if left.places != base.places or differs(base, left):
                 self.conflicts[number] = "deleted by one, changed by the other"
                 self.expected[number] = (left.places, None)
         else:
             self.expect_merged(number, base, ours, theirs)
 
-    @staticmethod
-    def differs(one, other):
-        ignored = {"inode"} | ({"mtime"} if one.entry.kind == "directory" else set())
-        return any(getattr(one.entry, name) != getattr(other.entry, name)
-                   for name in one.entry._fields if name not in ignored)
+    def expect_new(self, number, ours, theirs):
+        """Made by one side, or by both at the same place: then they have to be equal but for the time."""
+        attributes = {name: getattr(ours.entry, name) for name in (*PLAIN_ATTRIBUTES, "content", "mtime")}
+        attributes["xattrs"] = json.loads(ours.entry.xattrs)
+        if ours is not theirs:
+            del attributes["mtime"]
+            if ours.entry._replace(inode=0, mtime=0) != theirs.entry._replace(inode=0, mtime=0):
+                self.conflicts[number] = "made by both"
+        self.expected[number] = (ours.places, attributes)
 
     def expect_merged(self, number, base, ours, theirs):
         places = (base.places & ours.places & theirs.places) | (ours.places - base.places) | (
@@ -158,7 +177,7 @@ class Oracle:
         attributes = {name: three_way(*(getattr(entry, name) for entry in entries)) for name in PLAIN_ATTRIBUTES}
         attributes["xattrs"] = merge_keys(*(entry.xattrs for entry in entries))
         if ours.entry.kind != base.entry.kind or theirs.entry.kind != base.entry.kind:
-            if Oracle.differs(base, ours) and Oracle.differs(base, theirs):
+            if differs(base, ours) and differs(base, theirs):
                 raise Conflict
         try:
             attributes["content"] = three_way(*(entry.content for entry in entries))
@@ -192,7 +211,7 @@ class Oracle:
                 for parent, _ in places:
                     troubled = parent != ROOT and (parent not in self.expected or parent in self.conflicts)
                     if troubled and number not in self.conflicts:
-                        self.conflicts[number] = "its directory is in conflict"
+                        self.conflicts[number] = IN_CONFLICT
                         spread = True
         for number in list(self.expected):
             if self.is_in_a_cycle(number):
@@ -234,7 +253,7 @@ class Oracle:
         for number, why in self.conflicts.items():
             paths = self.all_paths(number)
             explained |= paths
-            if not self.is_named(paths, reported) and why != "its directory is in conflict":
+            if not self.is_named(paths, reported) and why not in (AMBIGUOUS, IN_CONFLICT):
                 problems.append(f"{sorted(paths)}: {why}, and the report does not name it")
         problems += self.find_lost_content(result, reported)
         problems += [f"{path}: from nowhere" for path in sorted(set(result) - explained)

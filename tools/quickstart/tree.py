@@ -97,25 +97,23 @@ def load(path):
         return {name: Entry(*fields) for name, *fields in map(json.loads, file)}
 
 
+# These say that the path is as the owner left it; then it has to be.
+AS_IT_WAS = ("carried", "equal")
+
+
 def reported_paths(report):
-    """The paths that a report names, with their severity; an ancestor may speak for what is below it."""
+    """The paths with which the report says that something else than carrying them happened -> its entry."""
     paths = {}
-    with open(report, encoding="utf-8") as file:
-        for line in file:
-            if not line.strip():
-                continue
-            record = json.loads(line)
-            if "path" in record:
-                paths[record["path"].strip("/")] = record
+    with open(report, encoding="utf-8", errors="surrogateescape") as file:
+        for entry in map(json.loads, file):
+            if "path" in entry and entry.get("action") not in AS_IT_WAS:
+                for path in (entry["path"], *entry.get("other_paths", ())):
+                    paths[path.strip("/")] = entry
     return paths
 
 
 def is_reported(path, reported):
-    while path:
-        if path in reported:
-            return True
-        path = os.path.dirname(path)
-    return False
+    return path in reported
 
 
 def same(one, other):
