@@ -7,16 +7,18 @@
 #include <string>
 
 #include "engine/base/aligned_buffer.h"
+#include "formats/mica/mica_format.h"
 #include "formats/raw/raw_format.h"
 
 namespace mica {
 
 namespace {
 
+const MicaFormat kMica;
 const RawFormat kRaw;
 
 // Raw claims nothing, so it comes last and takes what is left.
-constexpr std::array<const ImageFormat*, 1> kFormats = {&kRaw};
+constexpr std::array<const ImageFormat*, 2> kFormats = {&kMica, &kRaw};
 
 std::string KnownNames() {
   std::string names;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockMap: handing changes to a checkpoint and taking the outcome back.
+#include "formats/mica/block_map.h"
+#include "formats/mica/block_map_parts.h"
+
+namespace mica::native {
+
+FrozenMap BlockMap::Freeze() {
+  FrozenMap frozen;
+  frozen.slots_max = checkpoint_slots_;
+  for (const uint32_t index : dirty_regions_) {
+    FreezeRegion(*FindRegion(index * kBlocksPerRegion), frozen);
+  }
+  for (const uint32_t index : dirty_roots_) {
+    FrozenRoot root;
+    root.index = index;
+    root.block = roots_[index].pointers;
+    frozen.roots.push_back(std::move(root));
+    if (const Slot slot = roots_[index].disk.slot; slot != 0) {
+      frozen.replaced.push_back(SlotRun{slot, 1});
+    }
+  }
+  dirty_regions_.clear();
+  dirty_roots_.clear();
+  checkpoint_slots_ = 0;
+  for (const FrozenRegion& taken : frozen.regions) {
+    Region& region = *FindRegion(taken.index * kBlocksPerRegion);
+    if (region.users == 0) continue;
+    // A write in flight will change it without asking for space again.
+    MarkDirty(region);
+    checkpoint_slots_ += Cost(region);
+  }
+  return frozen;
+}
+
+void BlockMap::FreezeRegion(Region& region, FrozenMap& frozen) {
+  FrozenRegion taken;
+  taken.index = region.index;
+  for (uint32_t i = 0; i < kLeavesPerRegion; ++i) {
+    Node* const node = region.nodes[i].get();
+    if (node == nullptr) continue;
+    if (node->dirty) {
+      taken.changed.push_back(i);
+      if (node->disk.first != 0) {
+        frozen.replaced.push_back(SlotRun{node->disk.first, 1});
+        frozen.replaced.push_back(SlotRun{node->disk.second, 1});
+      }
+      if (node->leaf->present() > 0) taken.items.push_back(RegionItem{i, node->leaf, {}});
+      node->dirty = false;
+      node->writing = true;
+    } else if (node->disk.first != 0) {
+      taken.items.push_back(RegionItem{i, nullptr, node->disk});
+    } else if (node->leaf->present() > 0) {
+      taken.items.push_back(RegionItem{i, node->leaf, {}});
+    }
+  }
+  frozen.replaced.insert(frozen.replaced.end(), region.runs.begin(), region.runs.end());
+  region.dirty = false;
+  region.dirty_dense = 0;
+  region.writing = true;
+  frozen.regions.push_back(std::move(taken));
+}
+
+void BlockMap::Install(const FrozenMap& frozen) {
+  for (const FrozenRegion& written : frozen.regions) {
+    Region& region = *FindRegion(written.index * kBlocksPerRegion);
+    region.writing = false;
+    region.runs = written.runs;
+    roots_[written.index / kRegionsPerRoot].pointers[written.index % kRegionsPerRoot] =
+        written.pointer;
+    size_t item = 0;
+    for (const uint32_t leaf_index : written.changed) {
+      while (item < written.items.size() && written.items[item].leaf_index < leaf_index) ++item;
+      const bool kept = item < written.items.size() && written.items[item].leaf_index == leaf_index;
+      std::unique_ptr<Node>& node = region.nodes[leaf_index];
+      node->writing = false;
+      node->disk = kept ? written.items[item].dense : DensePointer{};
+      if (node->dirty || node->leaf->present() > 0) continue;
+      memory_bytes_ -= sizeof(Node) + node->leaf->MemoryBytes();
+      node.reset();
+    }
+  }
+  for (const FrozenRoot& written : frozen.roots) roots_[written.index].disk = written.pointer;
+}
+
+void BlockMap::Return(const FrozenMap& frozen) {
+  for (const FrozenRegion& taken : frozen.regions) {
+    Region& region = *FindRegion(taken.index * kBlocksPerRegion);
+    const uint64_t cost_before = Cost(region);
+    region.writing = false;
+    for (const uint32_t leaf_index : taken.changed) {
+      Node& node = *region.nodes[leaf_index];
+      node.writing = false;
+      if (node.dirty) continue;
+      node.dirty = true;
+      if (node.DirtyDense()) ++region.dirty_dense;
+    }
+    MarkDirty(region);
+    checkpoint_slots_ += Cost(region) - cost_before;
+  }
+}
+
+}  // namespace mica::native

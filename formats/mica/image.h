@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image: what the parts of one open mica file share. The parts, by the order in which they use each
+// other: SpaceKeeper (room in the file), Checkpointer (writes the map and the superblock),
+// Committer (writes the log, group commit), MicaLayer (the format seam). Loop thread only.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "formats/mica/block_map.h"
+#include "formats/mica/log_page.h"
+#include "formats/mica/log_ring.h"
+#include "formats/mica/reclaimer.h"
+#include "formats/mica/slot_allocator.h"
+#include "formats/mica/superblock.h"
+
+namespace mica::native {
+
+struct Image {
+  // `granted_end`: the file's size in slots.
+  Image(EventLoop& event_loop, std::filesystem::path file_path,
+        std::unique_ptr<BlockFile> block_file, const SuperblockChoice& chosen, uint64_t granted_end)
+      : loop(event_loop),
+        path(std::move(file_path)),
+        file(std::move(block_file)),
+        superblock(chosen.superblock),
+        superblock_position(chosen.position),
+        superblock_sequence(chosen.superblock.sequence),
+        epoch(chosen.superblock.epoch),
+        log(chosen.superblock),
+        slots(chosen.superblock.high_water, granted_end),
+        reclaimer(slots),
+        map(event_loop, *file, reclaimer, chosen.superblock) {}
+
+  EventLoop& loop;
+  const std::filesystem::path path;
+  const std::unique_ptr<BlockFile> file;
+
+  Superblock superblock;         // the newest durable one
+  uint32_t superblock_position;  // the slot it is in; the other one is written first
+  uint64_t superblock_sequence;  // the highest one that was ever tried
+  uint32_t epoch;                // for entries changed now
+  LogRing log;
+  RecordBatch pending;          // published, not in the log yet
+  uint64_t promised_slots = 0;  // that writes in flight may add to map.checkpoint_slots()
+  SlotAllocator slots;
+  Reclaimer reclaimer;
+  BlockMap map;
+  // Set when a sync has failed: what is on disk is unknown, nothing can be promised any more.
+  std::optional<Error> poison;
+
+  [[nodiscard]] Result<void> CheckHealthy() const {
+    if (!poison) return {};
+    return *poison;
+  }
+  // Syncs the file; a failure poisons the image.
+  Async<void> Sync();
+};
+
+// Writes `superblock` into slot `position`. No sync.
+Async<void> WriteSuperblock(BlockFile& file, const Superblock& superblock, uint32_t position);
+
+// The newest valid superblock of the file. Errors name no path.
+Async<SuperblockChoice> ReadSuperblock(BlockFile& file);
+
+}  // namespace mica::native

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replay: brings the map of an image that was not closed cleanly up to its last flush and beyond.
+// FORMAT.md section 6.
+#pragma once
+
+#include "formats/mica/image.h"
+
+namespace mica::native {
+
+struct ReplayOutcome {
+  uint64_t pages_seen = 0;     // pages of this log, adopted or not
+  uint64_t next_sequence = 1;  // above every page number seen
+  uint64_t blocks_adopted = 0;
+  uint64_t blocks_rejected = 0;  // unconfirmed, and their data never arrived
+};
+
+// Reads the log and changes image.map in memory; writes nothing. kCorrupt when pages that had been
+// confirmed are damaged.
+Async<ReplayOutcome> ReplayLog(Image& image);
+
+}  // namespace mica::native

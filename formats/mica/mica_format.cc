@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/mica/mica_format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "formats/identity_text.h"
+#include "formats/mica/mica_layer.h"
+
+namespace mica {
+
+namespace {
+
+using native::kSlotBytes;
+
+OpenOptions HostOptions(const LayerOpenOptions& options) {
+  OpenOptions host_options;
+  host_options.writable = options.writable;
+  host_options.direct = options.direct;
+  host_options.lock = options.lock;
+  return host_options;
+}
+
+Result<uint32_t> ParseLogSlots(const std::string& key, const std::string& value) {
+  uint64_t bytes = 0;
+  const char* const end = value.data() + value.size();
+  const auto parsed = std::from_chars(value.data(), end, bytes);
+  const uint64_t slots = bytes / kSlotBytes;
+  if (parsed.ec != std::errc() || parsed.ptr != end || bytes % kSlotBytes != 0 ||
+      slots < native::kLogSlotsMin || slots > native::kLogSlotsLimit) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("{}={}: expected a number of bytes from {} to {}, a multiple of {}",
+                             key, value, native::kLogSlotsMin * kSlotBytes,
+                             uint64_t{native::kLogSlotsLimit} * kSlotBytes, kSlotBytes)};
+  }
+  return static_cast<uint32_t>(slots);
+}
+
+Result<native::Superblock> NewSuperblock(const CreateOptions& options) {
+  native::Superblock superblock;
+  superblock.sequence = 1;
+  superblock.uuid = RandomUuid();
+  superblock.virtual_size = options.virtual_size;
+  superblock.clean = true;
+  superblock.parent = options.parent;
+  superblock.log = {native::kSlotFirst, native::kLogSlotsDefault};
+  for (const auto& [key, value] : options.extra) {
+    if (key == "log_size") {
+      ASSIGN(superblock.log.count, ParseLogSlots(key, value));
+    } else if (key == "log_size_max") {
+      ASSIGN(superblock.log_slots_max, ParseLogSlots(key, value));
+    } else if (key == "uuid") {
+      ASSIGN(superblock.uuid, ParseUuid(value));
+    } else {
+      return Error{Errc::kInvalidArgument,
+                   fmt::format("mica images have no option '{}'; known are: log_size, "
+                               "log_size_max, uuid",
+                               key)};
+    }
+  }
+  superblock.high_water = static_cast<native::Slot>(superblock.log.end());
+  if (options.virtual_size > native::kVirtualSizeMax) {
+    return Error{Errc::kLimit, fmt::format("{} bytes is more than the {} a mica image can have",
+                                           options.virtual_size, native::kVirtualSizeMax)};
+  }
+  if (options.parent) TRY(native::CheckParent(*options.parent));
+  return superblock;
+}
+
+}  // namespace
+
+bool MicaFormat::Probe(ConstBytes head) const noexcept {
+  if (native::LooksLikeSuperblock(head)) return true;
+  return head.size() > kSlotBytes && native::LooksLikeSuperblock(head.subspan(kSlotBytes));
+}
+
+Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem::path& path,
+                                               const LayerOpenOptions& options) const {
+  const OpenOptions host_options = HostOptions(options);
+  CO_ASSIGN(std::shared_ptr<native::OpenImage> open,
+            co_await native::OpenMicaFile(host, path, host_options));
+  std::unique_ptr<Layer> layer =
+      std::make_unique<native::MicaLayer>(std::move(open), options.writable);
+  co_return layer;
+}
+
+Async<void> MicaFormat::Create(Host& host, const std::filesystem::path& path,
+                               const CreateOptions& options) const {
+  CO_ASSIGN(const native::Superblock superblock, NewSuperblock(options));
+  OpenOptions open_options;
+  open_options.writable = true;
+  open_options.lock = FileLock::kExclusive;
+  CO_ASSIGN(const std::unique_ptr<BlockFile> file,
+            co_await host.CreateExclusive(path, open_options));
+  const ByteRange all{0, uint64_t{superblock.high_water} * kSlotBytes};
+  const Result<void> allocated = co_await file->Allocate(all);
+  if (!allocated) {
+    if (allocated.error().code != Errc::kUnsupported) co_return allocated;
+    CO_TRY(co_await file->Resize(all.end()));
+  }
+  CO_TRY(co_await native::WriteSuperblock(*file, superblock, 0));
+  CO_TRY(co_await native::WriteSuperblock(*file, superblock, 1));
+  co_return co_await file->Sync();
+}
+
+}  // namespace mica

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// MicaLayer: opening state, mapping, flush and close. Changes are in mica_layer_write.cc.
+#include "formats/mica/mica_layer.h"
+
+#include <algorithm>
+
+namespace mica::native {
+
+MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
+    : open_(std::move(open)), image_(open_->image) {
+  const Superblock& superblock = image_.superblock;
+  info_.format = "mica";
+  info_.path = image_.path.string();
+  info_.virtual_size = superblock.virtual_size;
+  info_.cluster_bytes = kSlotBytes;
+  info_.digest_block_bytes = kSlotBytes;
+  info_.writable = writable;
+  info_.sealed = superblock.sealed;
+  info_.parent = superblock.parent;
+  if (superblock.sealed) {
+    LayerIdentity identity;
+    identity.uuid = superblock.uuid;
+    identity.digest = superblock.seal_digest;
+    identity.virtual_size = superblock.virtual_size;
+    info_.identity = identity;
+  }
+}
+
+MicaLayer::~MicaLayer() {
+  open_->Abandon();
+}
+
+namespace {
+
+ExtentKind KindOf(const LeafEntry& entry) {
+  if (entry.slot == kSlotAbsent || entry.slot == kSlotSameAsParent) return ExtentKind::kUnallocated;
+  if (entry.slot == kSlotZero) return ExtentKind::kZero;
+  return ExtentKind::kData;
+}
+
+// Adds [first_block, end_block) in one state to a mapping of `range`, merging what continues.
+class MappingBuilder {
+ public:
+  MappingBuilder(ByteRange range, Mapping& mapping) : range_(range), mapping_(mapping) {}
+
+  void Add(uint64_t first_block, uint64_t end_block, const LeafEntry& entry) {
+    Extent extent;
+    extent.guest =
+        Intersect(RangeBetween(first_block * kSlotBytes, end_block * kSlotBytes), range_);
+    extent.kind = KindOf(entry);
+    if (extent.kind == ExtentKind::kData) {
+      extent.host_offset = SlotOffset(entry.slot) + extent.guest.offset % kSlotBytes;
+      extent.first_digest = static_cast<uint32_t>(mapping_.digests.size());
+      mapping_.digests.push_back(entry.digest);
+    }
+    if (!mapping_.extents.empty()) {
+      Extent& last = mapping_.extents.back();
+      const bool continues =
+          last.kind == extent.kind && (extent.kind != ExtentKind::kData ||
+                                       last.host_offset + last.guest.length == extent.host_offset);
+      if (continues) {
+        last.guest.length += extent.guest.length;
+        return;
+      }
+    }
+    mapping_.extents.push_back(extent);
+  }
+
+ private:
+  const ByteRange range_;
+  Mapping& mapping_;
+};
+
+}  // namespace
+
+Async<Mapping> MicaLayer::Map(ByteRange range) {
+  Mapping mapping;
+  // Before the first look: from now on slots that are replaced stay as they are.
+  mapping.pin = image_.reclaimer.Pin();
+  MappingBuilder builder(range, mapping);
+  const uint64_t end = DivideRoundUp(range.end(), kSlotBytes);
+  for (uint64_t block = range.offset / kSlotBytes; block < end;) {
+    BlockMap::Found found = image_.map.Lookup(block);
+    if (found.kind == BlockMap::Found::Kind::kMustLoad) {
+      Result<BlockMap::Found> loaded = co_await image_.map.Find(block);
+      if (!loaded) co_return std::move(loaded).error().WithContext(info_.path);
+      found = *loaded;
+    }
+    const uint64_t next = std::min(end, found.end_block);
+    if (found.kind == BlockMap::Found::Kind::kAbsent) {
+      const LeafEntry absent;
+      builder.Add(block, next, absent);
+    } else {
+      for (uint64_t i = block; i < next; ++i) {
+        builder.Add(i, i + 1, found.leaf->Get(static_cast<uint32_t>(i % kBlocksPerLeaf)));
+      }
+    }
+    block = next;
+  }
+  co_return mapping;
+}
+
+Async<void> MicaLayer::Flush() {
+  if (!info_.writable) co_return Result<void>();
+  Result<void> flushed = co_await open_->committer.Flush();
+  open_->Tend();
+  co_return flushed;
+}
+
+Async<void> MicaLayer::Close() {
+  CO_TRY(co_await open_->Quiesce());
+  if (!info_.writable) co_return Result<void>();
+  CO_TRY(image_.CheckHealthy());
+  if (image_.superblock.clean && image_.pending.empty()) co_return Result<void>();
+  const std::optional<std::array<uint8_t, 16>> no_seal;
+  CO_TRY(co_await open_->committer.CheckpointClean(no_seal));
+  // Room beyond the last slot in use goes back to the host, now that no superblock expects any.
+  co_return co_await image_.file->Resize(SlotOffset(image_.superblock.high_water));
+}
+
+}  // namespace mica::native

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/mica/open_image.h"
+
+#include <fmt/format.h>
+
+#include "formats/mica/log_replay.h"
+
+namespace mica::native {
+
+namespace {
+
+// What may be lost when the process dies without a flush, and how long replaced slots may wait.
+constexpr std::chrono::seconds kTimerPeriod{1};
+constexpr uint64_t kParkedSlotsMax = (uint64_t{256} << 20) / kSlotBytes;
+
+Result<void> CheckOpenable(const Superblock& superblock, bool writable) {
+  if (!writable) return {};
+  if (superblock.sealed) {
+    return Error{Errc::kReadOnly,
+                 "the image is sealed: others build on it, so it is never written again; make a "
+                 "delta on it with `mica clone`"};
+  }
+  if (superblock.ro_compat_features != 0) {
+    return Error{Errc::kUnsupported,
+                 fmt::format("the image has features {:#x} which this build can read but not write",
+                             superblock.ro_compat_features)};
+  }
+  return {};
+}
+
+}  // namespace
+
+bool OpenImage::HasBacklog() const noexcept {
+  return image.reclaimer.parked_slots() > kParkedSlotsMax ||
+         image.pending.PagesMax() > image.log.slots().count / 4;
+}
+
+void OpenImage::Tend() {
+  if (closing_ || image.poison) return;
+  if (HasBacklog() && !committer.flush_running()) Start(&FlushInBackground);
+  if (committer.WantsCheckpoint()) Start(&CheckpointInBackground);
+  if (!keeping_space_ && space.WantsBackgroundWork()) {
+    keeping_space_ = true;
+    Start(&KeepSpaceInBackground);
+  }
+  if (!timer_ && (!image.pending.empty() || committer.WantsConfirm())) {
+    timer_.emplace(image.loop, image.loop.Now() + kTimerPeriod, [this] { OnTimer(); });
+  }
+}
+
+void OpenImage::OnTimer() {
+  timer_.reset();
+  if (closing_ || image.poison) return;
+  if (!image.pending.empty()) {
+    if (!committer.flush_running()) Start(&FlushInBackground);
+  } else if (committer.WantsConfirm()) {
+    Start(&ConfirmInBackground);
+  }
+}
+
+void OpenImage::Start(Task<void> (*work)(Self)) {
+  ++running_;
+  image.loop.Spawn(work(shared_from_this()));
+}
+
+void OpenImage::Ended() {
+  if (--running_ == 0) idle_.NotifyAll();
+}
+
+// Errors of background work are not reported here: whoever flushes or writes next meets them.
+Task<void> OpenImage::FlushInBackground(Self self) {
+  const Result<void> done = co_await self->committer.Flush();
+  self->Ended();
+  if (done) self->Tend();
+}
+
+Task<void> OpenImage::CheckpointInBackground(Self self) {
+  const Result<void> done = co_await self->committer.Checkpoint();
+  self->Ended();
+  if (done) self->Tend();
+}
+
+Task<void> OpenImage::KeepSpaceInBackground(Self self) {
+  co_await self->space.BackgroundWork();
+  self->keeping_space_ = false;
+  self->Ended();
+}
+
+Task<void> OpenImage::ConfirmInBackground(Self self) {
+  const Result<void> done = co_await self->committer.Confirm();
+  static_cast<void>(done);
+  self->Ended();
+}
+
+Async<void> OpenImage::Quiesce() {
+  Abandon();
+  while (running_ > 0) co_await idle_.Wait();
+  co_return Result<void>();
+}
+
+void OpenImage::Abandon() noexcept {
+  closing_ = true;
+  timer_.reset();
+}
+
+Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
+                                               OpenOptions options) {
+  CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
+  Result<SuperblockChoice> chosen = co_await ReadSuperblock(*file);
+  if (!chosen) co_return std::move(chosen).error().WithContext(path.string());
+  Result<void> openable = CheckOpenable(chosen->superblock, options.writable);
+  if (!openable) co_return std::move(openable).error().WithContext(path.string());
+  CO_ASSIGN(const uint64_t size, co_await file->Size());
+  const uint64_t granted_end = size / kSlotBytes;
+  const Slot needed = options.writable ? chosen->superblock.high_water
+                                       : static_cast<Slot>(chosen->superblock.log.end());
+  if (granted_end < needed) {
+    co_return Error{Errc::kCorrupt,
+                    fmt::format("{}: truncated: {} bytes long, expected at least {}", path.string(),
+                                size, uint64_t{needed} * kSlotBytes)};
+  }
+  auto open = std::make_shared<OpenImage>(host.loop(), path, std::move(file), *chosen, granted_end);
+  if (chosen->superblock.clean) co_return open;
+  Result<ReplayOutcome> replayed = co_await ReplayLog(open->image);
+  if (!replayed) co_return std::move(replayed).error().WithContext(path.string());
+  if (options.writable && replayed->pages_seen > 0) {
+    CO_TRY(co_await open->committer.CheckpointRecovered(replayed->next_sequence));
+  }
+  co_return open;
+}
+
+}  // namespace mica::native

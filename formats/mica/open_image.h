@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenImage: an open mica file with all its parts and its background work. Background work keeps
+// the image alive until it has ended, so a layer may be destroyed at any time.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "engine/io/host.h"
+#include "formats/mica/committer.h"
+#include "formats/mica/image.h"
+#include "formats/mica/space_keeper.h"
+
+namespace mica::native {
+
+class OpenImage final : public std::enable_shared_from_this<OpenImage> {
+ public:
+  OpenImage(EventLoop& loop, const std::filesystem::path& path, std::unique_ptr<BlockFile> file,
+            const SuperblockChoice& chosen, uint64_t granted_end)
+      : image(loop, path, std::move(file), chosen, granted_end),
+        space(image),
+        committer(image, space),
+        idle_(loop) {}
+
+  Image image;
+  SpaceKeeper space;
+  Committer committer;
+
+  // After every change: starts what is due (flush of a large backlog, checkpoint, growth) and sets
+  // the timer that flushes what stays behind.
+  void Tend();
+
+  // Waits for background work and starts no more.
+  Async<void> Quiesce();
+  // Starts no more; what runs goes on by itself to its end.
+  void Abandon() noexcept;
+
+ private:
+  using Self = std::shared_ptr<OpenImage>;
+  static Task<void> FlushInBackground(Self self);
+  static Task<void> CheckpointInBackground(Self self);
+  static Task<void> KeepSpaceInBackground(Self self);
+  static Task<void> ConfirmInBackground(Self self);
+  void Start(Task<void> (*work)(Self));
+  void Ended();
+  void OnTimer();
+  [[nodiscard]] bool HasBacklog() const noexcept;
+
+  uint32_t running_ = 0;
+  bool keeping_space_ = false;
+  bool closing_ = false;
+  WaitList idle_;
+  std::optional<Timer> timer_;
+};
+
+// Opens the file, replays the log if it was not closed cleanly, and, for a writable image, makes
+// the outcome of the replay durable before anything else.
+Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
+                                               OpenOptions options);
+
+}  // namespace mica::native

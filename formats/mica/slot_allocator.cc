@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/mica/slot_allocator.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "engine/base/check.h"
+
+namespace mica::native {
+
+namespace {
+constexpr uint32_t kWordBits = 64;
+// Writes of this many slots or more would rather have fresh neighbouring slots than scattered ones…
+constexpr uint64_t kLongWriteSlots = 4;
+// …as long as less than this part of the file is free.
+constexpr uint64_t kFreePart = 16;
+}  // namespace
+
+void SlotBitmap::Set(Slot slot) {
+  const size_t word = slot / kWordBits;
+  if (word >= words_.size()) words_.resize(std::max(word + 1, words_.size() * 2));
+  words_[word] |= uint64_t{1} << slot % kWordBits;
+}
+
+void SlotBitmap::Clear(Slot slot) noexcept {
+  const size_t word = slot / kWordBits;
+  if (word < words_.size()) words_[word] &= ~(uint64_t{1} << slot % kWordBits);
+}
+
+bool SlotBitmap::Test(Slot slot) const noexcept {
+  const size_t word = slot / kWordBits;
+  return word < words_.size() && (words_[word] >> slot % kWordBits & 1) != 0;
+}
+
+Slot SlotBitmap::FindSet(Slot from, Slot end) const noexcept {
+  size_t word = from / kWordBits;
+  if (word >= words_.size() || from >= end) return end;
+  uint64_t bits = words_[word] & (~uint64_t{0} << from % kWordBits);
+  while (bits == 0) {
+    if (++word >= words_.size() || word * kWordBits >= end) return end;
+    bits = words_[word];
+  }
+  const uint64_t found = word * kWordBits + static_cast<uint64_t>(std::countr_zero(bits));
+  return static_cast<Slot>(std::min<uint64_t>(found, end));
+}
+
+SlotAllocator::SlotAllocator(Slot high_water, uint64_t granted_end)
+    : high_water_(high_water),
+      granted_end_(std::min<uint64_t>(granted_end, kSlotEnd)),
+      hidden_end_(high_water),
+      cursor_(high_water) {}
+
+bool SlotAllocator::PreferFresh(uint64_t count) const noexcept {
+  return count >= kLongWriteSlots && count <= GrantedAbove() && free_ < high_water_ / kFreePart;
+}
+
+std::vector<SlotRun> SlotAllocator::Allocate(uint64_t count) {
+  MICA_CHECK(count <= available());
+  std::vector<SlotRun> runs;
+  if (free_ > 0 && !PreferFresh(count)) runs = TakeFree(count);
+  const uint64_t rest = count - CountSlots(runs);
+  if (rest > 0) {
+    AppendRun(runs, SlotRun{high_water_, static_cast<uint32_t>(rest)});
+    high_water_ += static_cast<Slot>(rest);
+  }
+  return runs;
+}
+
+std::vector<SlotRun> SlotAllocator::TakeFree(uint64_t count) {
+  std::vector<SlotRun> runs;
+  uint64_t taken = 0;
+  bool wrapped = false;
+  while (taken < count && free_ > 0) {
+    const Slot slot = bits_.FindSet(std::max(cursor_, hidden_end_), high_water_);
+    if (slot == high_water_) {
+      MICA_CHECK(!wrapped);  // free_ says there is one
+      wrapped = true;
+      cursor_ = hidden_end_;
+      continue;
+    }
+    bits_.Clear(slot);
+    --free_;
+    ++taken;
+    AppendRun(runs, SlotRun{slot, 1});
+    cursor_ = slot + 1;
+  }
+  return runs;
+}
+
+SlotRun SlotAllocator::AllocateContiguous(uint32_t count) {
+  if (GrantedAbove() < count) return {};
+  const SlotRun run{high_water_, count};
+  high_water_ += count;
+  return run;
+}
+
+void SlotAllocator::Free(SlotRun run) {
+  for (uint64_t at = run.first; at < run.end(); ++at) {
+    const Slot slot = static_cast<Slot>(at);
+    // A damaged map can name slots that were never handed out, or one twice; `check` reports those.
+    if (!IsPlace(slot) || slot >= high_water_ || bits_.Test(slot)) continue;
+    bits_.Set(slot);
+    if (slot >= hidden_end_) ++free_;
+  }
+}
+
+void SlotAllocator::RaiseHighWater(Slot high_water) noexcept {
+  high_water_ = std::max(high_water_, high_water);
+  hidden_end_ = high_water_;
+  cursor_ = high_water_;
+}
+
+void SlotAllocator::Grant(uint64_t granted_end) noexcept {
+  granted_end_ = std::max(granted_end_, std::min<uint64_t>(granted_end, kSlotEnd));
+}
+
+void SlotAllocator::Reveal(const SlotBitmap& in_use) {
+  for (Slot slot = kSlotFirst; slot < hidden_end_; ++slot) {
+    if (!in_use.Test(slot)) bits_.Set(slot);
+    if (bits_.Test(slot)) ++free_;
+  }
+  hidden_end_ = 0;
+  cursor_ = 0;
+}
+
+Slot SlotAllocator::TrimmedHighWater() const noexcept {
+  Slot end = high_water_;
+  while (end > hidden_end_ && bits_.Test(end - 1)) --end;
+  return end;
+}
+
+}  // namespace mica::native

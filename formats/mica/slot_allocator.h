@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// SlotAllocator: which slots of the file are free. Nothing of it is stored: slots from the high
+// water mark on are free by definition, and what is free below it is found by walking the map
+// (free_walk.h) when it is first needed. Until then slots below the mark that the image was opened
+// with are hidden: they can be freed but not handed out. Plain synchronous code.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "formats/mica/layout.h"
+
+namespace mica::native {
+
+// One bit per slot.
+class SlotBitmap {
+ public:
+  void Set(Slot slot);
+  void Clear(Slot slot) noexcept;
+  [[nodiscard]] bool Test(Slot slot) const noexcept;
+  // The first set bit in [from, end), or `end`.
+  [[nodiscard]] Slot FindSet(Slot from, Slot end) const noexcept;
+
+ private:
+  std::vector<uint64_t> words_;
+};
+
+class SlotAllocator {
+ public:
+  // Slots below `high_water` are in use or hidden; the file has room up to slot `granted_end`.
+  SlotAllocator(Slot high_water, uint64_t granted_end);
+
+  // Slots that can be handed out now.
+  [[nodiscard]] uint64_t available() const noexcept { return free_ + GrantedAbove(); }
+  [[nodiscard]] uint64_t GrantedAbove() const noexcept {
+    return granted_end_ > high_water_ ? granted_end_ - high_water_ : 0;
+  }
+  [[nodiscard]] uint64_t granted_end() const noexcept { return granted_end_; }
+  [[nodiscard]] Slot high_water() const noexcept { return high_water_; }
+  [[nodiscard]] Slot hidden_end() const noexcept { return hidden_end_; }
+
+  // `count` slots in as few runs as it can; count <= available().
+  std::vector<SlotRun> Allocate(uint64_t count);
+  // Neighbouring slots above the high water mark; an empty run when there is no room.
+  SlotRun AllocateContiguous(uint32_t count);
+  void Free(SlotRun run);
+
+  // Before anything was allocated: a replay has found slots in use up to here.
+  void RaiseHighWater(Slot high_water) noexcept;
+  // The file has grown.
+  void Grant(uint64_t granted_end) noexcept;
+  // The walk has found the slots in use below hidden_end(); the rest of them becomes free.
+  void Reveal(const SlotBitmap& in_use);
+  // What the high water mark could be without the free slots below it.
+  [[nodiscard]] Slot TrimmedHighWater() const noexcept;
+
+ private:
+  std::vector<SlotRun> TakeFree(uint64_t count);
+  [[nodiscard]] bool PreferFresh(uint64_t count) const noexcept;
+
+  Slot high_water_;
+  uint64_t granted_end_;  // in slots
+  Slot hidden_end_;
+  SlotBitmap bits_;    // set: free
+  uint64_t free_ = 0;  // set bits at or above hidden_end_
+  Slot cursor_ = 0;    // next fit
+};
+
+}  // namespace mica::native

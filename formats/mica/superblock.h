@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The superblock: FORMAT.md section 2. Pure codec and choice; reading and writing are in
+// superblock_io.h.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "engine/base/result.h"
+#include "formats/mica/layout.h"
+
+namespace mica::native {
+
+inline constexpr std::string_view kSuperblockMagic = "MICAIMG\x01";
+inline constexpr size_t kParentPathMax = 1000;  // bytes
+inline constexpr size_t kParentFormatMax = 15;  // bytes
+
+// Where a root block lies; slot 0: nothing is mapped below it.
+struct RootPointer {
+  Slot slot = 0;
+  uint64_t hash = 0;
+  friend bool operator==(const RootPointer&, const RootPointer&) = default;
+};
+
+struct Superblock {
+  uint64_t sequence = 0;
+  uint64_t incompat_features = 0;   // unknown bits: do not open
+  uint64_t ro_compat_features = 0;  // unknown bits: open read-only
+  uint64_t autoclear_features = 0;  // unknown bits: clear on the first write
+  Uuid uuid{};
+  uint64_t virtual_size = 0;
+  bool clean = false;  // the log is empty and was so when the image was closed
+  bool sealed = false;
+  uint32_t epoch = 1;  // stamped on map entries, advances with every checkpoint
+  SlotRun log;
+  uint32_t log_slots_max = kLogSlotsMaxDefault;  // the log may grow to this
+  // The oldest live log page: its number, its place in the ring, and the hash of the page before
+  // it.
+  uint64_t log_tail_sequence = 1;
+  uint32_t log_tail_index = 0;
+  uint64_t log_tail_previous_hash = 0;
+  Slot high_water = 0;  // slots from here on were never used
+  std::array<uint8_t, 16> seal_digest{};
+  std::optional<ParentReference> parent;
+  std::array<RootPointer, kRootsMax> roots{};
+
+  [[nodiscard]] uint64_t BlockCount() const noexcept {
+    return virtual_size / kSlotBytes + (virtual_size % kSlotBytes != 0 ? 1 : 0);
+  }
+  // First eight bytes of the UUID, which mark this image's log pages and regions.
+  [[nodiscard]] uint64_t Tag() const noexcept;
+  friend bool operator==(const Superblock&, const Superblock&) = default;
+};
+
+// True when the block begins or ends like a superblock, valid or not.
+bool LooksLikeSuperblock(ConstBytes block) noexcept;
+
+// `block` is one slot. The parent's path and format fit (CheckParent).
+void EncodeSuperblock(const Superblock& superblock, Bytes block) noexcept;
+
+// Any input. kCorrupt when it is damaged or contradicts itself, kUnsupported for a version or an
+// incompatible feature this build does not know.
+Result<Superblock> DecodeSuperblock(ConstBytes block);
+
+// kLimit when the reference does not fit into a superblock.
+Result<void> CheckParent(const ParentReference& parent);
+
+struct SuperblockChoice {
+  Superblock superblock;
+  uint32_t position = 0;  // the slot it was found in
+};
+// The newest valid one of the two. kCorrupt when there is none.
+Result<SuperblockChoice> ChooseSuperblock(ConstBytes first, ConstBytes second);
+
+}  // namespace mica::native
