@@ -175,8 +175,8 @@ TEST_F(PosixFileTest, EverythingThatReachesTheFileIsAligned) {
   FillZero(buffer.span());
   const uint64_t lengths[] = {1, 511, 512, 513, 4096, (1 << 20) - 3, 1 << 20, (2 << 20) + 77};
   for (const uint64_t length : lengths) {
-    for (const uint64_t skew : {0, 1, 512}) {
-      for (const uint64_t offset : {0, 3, 512}) {
+    for (const uint64_t skew : {0U, 1U, 512U}) {
+      for (const uint64_t offset : {0U, 3U, 512U}) {
         const Bytes part = buffer.span().subspan(skew, length);
         ASSERT_TRUE(SyncWait(loop_, file.Write(offset, part)));
         ASSERT_TRUE(SyncWait(loop_, file.Read(offset, part)));
