@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// A seeded random workload on a mica image in a MemoryHost, and the check of what a power cut
+// leaves of it. Everything follows from the seed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/async/memory_loop.h"
+#include "engine/base/prng.h"
+#include "engine/image_chain.h"
+#include "engine/io/memory_host.h"
+#include "tests/crash/disk_model.h"
+
+namespace mica::testing {
+
+enum class ParentKind : uint8_t { kNone, kSealedRaw, kSealedMica };
+
+struct WorkloadOptions {
+  uint64_t seed = 1;
+  ParentKind parent = ParentKind::kNone;
+  uint32_t phases = 4;            // each opens the image, works, and closes or abandons it
+  uint32_t workers = 3;           // concurrently, each on its own part of the disk
+  uint32_t operations = 20;       // per worker and phase
+  uint64_t log_bytes = 8 * 4096;  // small, so that it wraps and forces checkpoints
+  uint64_t log_bytes_max = 32 * 4096;
+  uint64_t space_limit = UINT64_MAX;  // of the host's disk
+  uint64_t delay_turns = 3;           // see FaultPlan::DelayCalls
+};
+
+// Opens `/d` on `host`, reads every block the model knows and compares; checks the image. An empty
+// string when all is well, else what is wrong.
+std::string VerifyImage(MemoryHost& host, const DiskModel& model, bool writable);
+
+class Workload {
+ public:
+  explicit Workload(WorkloadOptions options);
+  ~Workload();
+
+  [[nodiscard]] MemoryLoop& loop() noexcept { return loop_; }
+  [[nodiscard]] MemoryHost& host() noexcept { return *host_; }
+  [[nodiscard]] const DiskModel& model() const noexcept { return model_; }
+
+  // Makes the image and its parent, durably.
+  void Create();
+  // All phases. Operations may fail when `errors_expected`; otherwise a failure is in failure().
+  void Run(bool errors_expected);
+  // What was seen to be wrong while running; empty when nothing was.
+  [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+  // Opens the image once more without faults, verifies, writes everything anew, and verifies again.
+  void RunToCleanEnd();
+
+ private:
+  void MakeParent();
+  void RunPhase(uint32_t phase);
+  bool OpenHead();
+  void Abandon();
+  void ResolveAll(bool durable);
+  Async<void> Work(uint64_t seed, std::vector<ByteRange> extents);
+  Async<void> OneOperation(Prng& prng, const std::vector<ByteRange>& extents);
+  Async<void> WriteSome(Prng& prng, ByteRange range);
+  Async<void> FlushAll();
+  Async<void> ReadSome(ByteRange range);
+  Async<void> ResolveRange(ByteRange range);
+  void Note(std::string what);
+
+  const WorkloadOptions options_;
+  MemoryLoop loop_;
+  std::unique_ptr<MemoryHost> host_;
+  DiskModel model_;
+  std::unique_ptr<ImageChain> chain_;
+  bool errors_expected_ = false;
+  std::string failure_;
+};
+
+}  // namespace mica::testing
