@@ -95,7 +95,9 @@ Async<bool> Negotiation::HandleOption() {
     Refuse(refusal->reply, refusal->text);
   }
   input_.Consume(header->payload_bytes);
-  CO_TRY(co_await Flush());
+  const Result<void> flushed = co_await Flush();
+  if (next == Next::kClose) co_return false;  // a client that leaves may not wait for our goodbye
+  if (!flushed) co_return Error(flushed.error());
   co_return next == Next::kContinue;
 }
 

@@ -35,7 +35,7 @@ UniqueFd ConnectUnix(const std::filesystem::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+  const auto* const generic = static_cast<const sockaddr*>(static_cast<const void*>(&address));
   if (::connect(socket.get(), generic, sizeof address) != 0) socket.Close();
   return socket;
 }
@@ -82,7 +82,7 @@ TEST(Listener, AStaleSocketIsReplacedALiveOneIsNot) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-    const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+    const auto* const generic = static_cast<const sockaddr*>(static_cast<const void*>(&address));
     ASSERT_EQ(::bind(dead.get(), generic, sizeof address), 0);  // and nobody listens
   }
   EXPECT_TRUE(Listener::OnUnixSocket(path));
@@ -136,7 +136,7 @@ TEST(Listener, AServerListensEverywhereAtOnce) {
   ServerOptions options;
   options.limits.connections_max = 3;
   MemoryLog log;
-  Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(IoEngineKind::kAuto);
+  Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(TestedEngine());
   ASSERT_TRUE(runtime);
   EventLoop& loop = (*runtime)->loop();
   MemoryDevice device(loop, {.size = 1u << 20});

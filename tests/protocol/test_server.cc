@@ -6,12 +6,20 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "engine/async/sync_wait.h"
 #include "nbd/socket_stream.h"
 
 namespace mica::nbd {
+
+IoEngineKind TestedEngine() {
+  const char* const name = std::getenv("MICA_TEST_IO");
+  const Result<IoEngineKind> kind = ParseIoEngine(name == nullptr ? "auto" : name);
+  MICA_CHECK(kind.has_value());
+  return *kind;
+}
 
 TestServer::TestServer(const ServerOptions& options) {
   std::promise<void> ready;
@@ -26,7 +34,7 @@ TestServer::~TestServer() {
 }
 
 void TestServer::Main(const ServerOptions& options, std::promise<void>& ready) {
-  const Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(IoEngineKind::kAuto);
+  const Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(TestedEngine());
   MICA_CHECK(runtime.has_value());
   loop_ = &(*runtime)->loop();
   device_.emplace(*loop_, DeviceInfo{.size = kDiskBytes});

@@ -14,6 +14,9 @@
 
 namespace mica::nbd {
 
+// The engine the environment variable MICA_TEST_IO names ("uring", "pread", …), otherwise the best.
+IoEngineKind TestedEngine();
+
 // A server on a thread of its own, with the real event loop and one export "disk" in memory.
 class TestServer {
  public:
