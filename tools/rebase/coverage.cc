@@ -39,16 +39,19 @@ Result<void> CheckCoverage(const PlanInput& input, const PlanOutcome& outcome) {
     for (const auto* names : {&change.names_before, &change.names_after}) {
       for (const guest::Name& name : *names) {
         if (!entries.contains(name.path)) {
-          return Uncovered(name.path, "the VM changed it, and the report does not say what became of it");
+          return Uncovered(name.path,
+                           "the VM changed it, and the report does not say what became of it");
         }
       }
     }
     const bool file = change.after && change.after->kind == guest::ObjectKind::kRegular;
-    const bool new_content = !change.before || change.content_changed;
-    if (!file || !new_content || change.names_after.empty()) continue;
+    if (!file || change.names_after.empty()) continue;
     const ReportEntry& entry = *entries.at(change.names_after.front().path);
-    const bool carried = entry.action == Action::kCarried && entry.merger.empty();
-    if (carried && !from_ours.contains(change.after->id.inode)) {
+    // A file that was written anew with the bytes it had needs no carrying.
+    const bool new_content = entry.ours.created || entry.ours.content;
+    const bool carried = entry.action == Action::kCarried && new_content && entry.merger.empty();
+    const bool changed = !change.before || change.content_changed;
+    if (carried && changed && !from_ours.contains(change.after->id.inode)) {
       return Uncovered(entry.path, "reported as carried, but the plan does not carry it");
     }
   }

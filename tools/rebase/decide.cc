@@ -17,9 +17,9 @@ using guest::ObjectKind;
 const ForcedSide* FindForced(const MergeScene& scene, const Node& node) {
   if (node.kind() == ObjectKind::kDirectory) return nullptr;
   const ForcedSide* found = nullptr;
-  for (const View* view : {node.base ? &*node.base : nullptr,
-                           node.ours().view ? &*node.ours().view : nullptr,
-                           node.theirs().view ? &*node.theirs().view : nullptr}) {
+  for (const View* view :
+       {node.base ? &*node.base : nullptr, node.ours().view ? &*node.ours().view : nullptr,
+        node.theirs().view ? &*node.theirs().view : nullptr}) {
     if (view == nullptr) continue;
     for (const guest::Name& name : view->names) {
       const ForcedSide* forced = scene.packages.paths.Find(name.path);
@@ -31,8 +31,8 @@ const ForcedSide* FindForced(const MergeScene& scene, const Node& node) {
   return found;
 }
 
-// Whether ours moved a directory above, and theirs removed that directory: then everything in it stays where
-// ours put it.
+// Whether ours moved a directory above, and theirs removed that directory: then everything in it
+// stays where ours put it.
 bool MovedFromUnderRemoval(MergeScene& scene, const Node& node) {
   const Node* at = &node;
   // Bounded by the depth of a tree; a damaged one cannot make it turn in circles.
@@ -50,6 +50,10 @@ void DecideUnchangedByOurs(MergeScene& scene, MergeItem& item) {
   const bool removed = item.node.theirs().change.deleted;
   if (!removed || !item.node.ours().view || !MovedFromUnderRemoval(scene, item.node)) {
     TakeSide(item.node, Side::kTheirs);
+    // Made anew, or one of its links broken, and the same as before in the end.
+    if (item.node.ours().listed) {
+      item.Note(Action::kEqual, Severity::kInfo, "touched by the VM, but not different");
+    }
     return;
   }
   TakeSide(item.node, Side::kOurs);
@@ -81,17 +85,35 @@ Result<void> DecideUnit(MergeScene& scene, MergeItem& item) {
   if (!node.ours().view || node.kind() != ObjectKind::kRegular) return {};
   if (!node.ours().change.content && !node.ours().change.created) return {};
   if (node.theirs().view) {
-    ASSIGN(const bool same, SameContent(item.File(scene, Version::kOurs),
-                                        item.File(scene, Version::kTheirs)));
+    ASSIGN(const bool same,
+           SameContent(item.File(scene, Version::kOurs), item.File(scene, Version::kTheirs)));
     if (same) return {};
   }
   item.SaveLoser(scene, Side::kOurs);
   return {};
 }
 
+bool SameForPeople(const guest::Attributes& a, const guest::Attributes& b) {
+  guest::Attributes other = b;
+  other.modified = a.modified;
+  return a == other;
+}
+
+// Written again with the bytes it had, or touched: not a change to keep a removed file for.
+bool OnlyTouched(const Node& node, Side side) {
+  const ObjectChange& change = node.Of(side).change;
+  return !change.content && !change.names && node.base &&
+         SameForPeople(node.base->object.attributes, node.Of(side).view->object.attributes);
+}
+
 // One side removed the object, the other one changed it.
 void DecideRemovedAndChanged(MergeScene& scene, MergeItem& item, Side removed_by) {
   const Side changed_by = Other(removed_by);
+  if (OnlyTouched(item.node, changed_by)) {
+    TakeSide(item.node, removed_by);
+    item.Note(Action::kRemoved, Severity::kInfo, "the other side only touched it");
+    return;
+  }
   const bool by_unit = item.forced != nullptr && item.decision.both() == BothChanged::kUnit;
   const DeleteModify rule = item.decision.delete_modify();
   Side side = changed_by;
@@ -116,12 +138,6 @@ void DecideRemovedAndChanged(MergeScene& scene, MergeItem& item, Side removed_by
   if (side == removed_by) item.SaveLoser(scene, changed_by);
 }
 
-bool SameForPeople(const guest::Attributes& a, const guest::Attributes& b) {
-  guest::Attributes other = b;
-  other.modified = a.modified;
-  return a == other;
-}
-
 // Both sides have the object.
 Result<void> DecidePresent(MergeScene& scene, MergeItem& item) {
   Node& node = item.node;
@@ -132,10 +148,9 @@ Result<void> DecidePresent(MergeScene& scene, MergeItem& item) {
   node.result.object = ours_object ? Side::kOurs : Side::kTheirs;
   const View& ours = *node.ours().view;
   const View& theirs = *node.theirs().view;
-  AttributeMerge attributes =
-      MergeAttributes({node.base ? &node.base->object.attributes : nullptr,
-                       ours.object.attributes, theirs.object.attributes},
-                      node.result.content, item.decision.meta());
+  AttributeMerge attributes = MergeAttributes({node.base ? &node.base->object.attributes : nullptr,
+                                               ours.object.attributes, theirs.object.attributes},
+                                              node.result.content, item.decision.meta());
   if (!node.base && node.result.content == ContentSource::kOurs) {
     attributes.attributes = ours.object.attributes;
   }
@@ -194,8 +209,8 @@ ReportEntry EntryFor(const Node& node, Action action) {
   entry.theirs = node.theirs().change;
   entry.action = action;
   std::set<std::string> paths;
-  for (const View* view : {node.ours().view ? &*node.ours().view : nullptr,
-                           node.base ? &*node.base : nullptr}) {
+  for (const View* view :
+       {node.ours().view ? &*node.ours().view : nullptr, node.base ? &*node.base : nullptr}) {
     if (view == nullptr) continue;
     for (const guest::Name& name : view->names) paths.insert(name.path);
   }
@@ -214,8 +229,8 @@ Result<void> DecideNode(MergeScene& scene, NodeIndex index) {
   const bool unit = item.forced != nullptr &&
                     item.forced->strength == ForcedSide::Strength::kAlways &&
                     item.decision.one() != OneSided::kKeep;
-  const bool drops = item.decision.one() == OneSided::kDrop ||
-                     item.decision.one() == OneSided::kRegenerate;
+  const bool drops =
+      item.decision.one() == OneSided::kDrop || item.decision.one() == OneSided::kRegenerate;
   if (unit) {
     TRY(DecideUnit(scene, item));
   } else if (!node.ours().change.any()) {

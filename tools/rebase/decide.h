@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The merge table: what becomes of one object, seen by itself. What follows from the others (directories that
-// must stay, names taken twice) is settle.h's.
+// The merge table: what becomes of one object, seen by itself. What follows from the others
+// (directories that must stay, names taken twice) is settle.h's.
 #pragma once
 
 #include <string>
@@ -23,7 +23,8 @@ struct MergeScene {
   PlanOutcome& out;
 };
 
-// Fills the node's result, and its report entry where ours changed anything or something did not fit.
+// Fills the node's result, and its report entry where ours changed anything or something did not
+// fit.
 Result<void> DecideNode(MergeScene& scene, NodeIndex index);
 
 // The node as it is on one side.

@@ -13,7 +13,8 @@ namespace {
 using guest::ObjectKind;
 using guest::PlannedObject;
 
-// An object to be planned; several nodes become one where they still are one object of the new master.
+// An object to be planned; several nodes become one where they still are one object of the new
+// master.
 struct Draft {
   PlannedObject object;
   std::vector<Slot> slots;
@@ -51,8 +52,8 @@ class Emitter {
     return node.result.present && node.result.content == ContentSource::kTheirs;
   }
 
-  // The nodes that are this object of the new master decide who stays it: those with its content, else
-  // the first that is there at all.
+  // The nodes that are this object of the new master decide who stays it: those with its content,
+  // else the first that is there at all.
   Result<void> DraftTarget(uint64_t inode, const std::vector<NodeIndex>& nodes) {
     auto keeper = std::ranges::find_if(nodes, [&](NodeIndex index) { return WantsTarget(index); });
     // The new master's version is wanted beside another one: then the object itself moves there.
@@ -155,7 +156,8 @@ class Emitter {
     if (node.result.content == ContentSource::kTheirs) return guest::KeepContent{};
     guest::OursContent content;
     content.inode = node.ours().view->object.id.inode;
-    // Only ranges are needed where the target holds the common version and ours changed that very file.
+    // Only ranges are needed where the target holds the common version and ours changed that very
+    // file.
     const SideState& ours = node.ours();
     const bool patch = node.base && node.theirs().view && !node.theirs().change.content &&
                        ours.entry != nullptr && ours.change.content && !node.result.beside;
@@ -173,8 +175,7 @@ class Emitter {
     Draft beside;
     beside.object = Describe(*node.ours().view);
     if (beside.object.kind == ObjectKind::kRegular) {
-      beside.object.content =
-          guest::OursContent{node.ours().view->object.id.inode, std::nullopt};
+      beside.object.content = guest::OursContent{node.ours().view->object.id.inode, std::nullopt};
     }
     beside.slots = {{node.result.slots.front().parent, node.result.beside_leaf}};
     drafts_.push_back(std::move(beside));
@@ -236,6 +237,8 @@ class Emitter {
 
 }  // namespace
 
-Result<guest::Plan> EmitPlan(Graph& graph) { return Emitter(graph).Run(); }
+Result<guest::Plan> EmitPlan(Graph& graph) {
+  return Emitter(graph).Run();
+}
 
 }  // namespace mica::rebase

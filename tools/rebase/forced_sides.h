@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Paths whose side follows from something larger than the path: the package they belong to, or the group
-// of alternatives.
+// Paths whose side follows from something larger than the path: the package they belong to, or the
+// group of alternatives.
 #pragma once
 
 #include <functional>

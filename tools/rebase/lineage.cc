@@ -44,6 +44,8 @@ std::optional<uint64_t> PathLineage::Of(uint64_t base_inode) const {
   return Find(later_, base_inode);
 }
 
-std::optional<uint64_t> PathLineage::BaseOf(uint64_t inode) const { return Find(base_, inode); }
+std::optional<uint64_t> PathLineage::BaseOf(uint64_t inode) const {
+  return Find(base_, inode);
+}
 
 }  // namespace mica::rebase

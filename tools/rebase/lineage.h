@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lineage: which object of a later version an object of the common version has become. It is asked
-// about objects that the change set of that version does not list; those it lists say it themselves.
+// about objects that the change set of that version does not list; those it lists say it
+// themselves.
 #pragma once
 
 #include <cstdint>
@@ -34,8 +35,8 @@ class SameInodeLineage final : public Lineage {
   [[nodiscard]] std::optional<uint64_t> BaseOf(uint64_t inode) const override { return inode; }
 };
 
-// The later version was made anew: objects of the same kind at the same path are the same. Of an object
-// with several names the first, in path order, decides.
+// The later version was made anew: objects of the same kind at the same path are the same. Of an
+// object with several names the first, in path order, decides.
 class PathLineage final : public Lineage {
  public:
   // Walks both volumes; they are not kept.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups of alternatives whose database file both sides changed: all links of a group follow the side
-// whose choice wins in the joined group, so that a program and its manual page stay together.
+// Groups of alternatives whose database file both sides changed: all links of a group follow the
+// side whose choice wins in the joined group, so that a program and its manual page stay together.
 #pragma once
 
 #include "engine/base/result.h"

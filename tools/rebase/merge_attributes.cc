@@ -15,7 +15,8 @@ using guest::Attributes;
 class Merge {
  public:
   Merge(const AttributeVersions& versions, MetaMerge rule)
-      // Without a base nothing can be said to be unchanged: ours gives way, as an equal file's would.
+      // Without a base nothing can be said to be unchanged: ours gives way, as an equal file's
+      // would.
       : base_(versions.base != nullptr ? *versions.base : versions.ours),
         ours_(versions.ours),
         theirs_(versions.theirs),
@@ -44,7 +45,7 @@ class Merge {
     return rule_ == MetaMerge::kTheirs ? theirs : ours;
   }
 
-  uint32_t Field(const char* name, uint32_t Attributes::*field) {
+  uint32_t Field(const char* name, uint32_t Attributes::* field) {
     return Choose(name, base_.*field, ours_.*field, theirs_.*field);
   }
 

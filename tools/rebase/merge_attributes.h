@@ -23,8 +23,8 @@ struct AttributeMerge {
   std::vector<std::string> conflicts;  // names of attributes both changed, differently
 };
 
-// The modification time is that of the content in the result; of joined content the later one. Without a
-// base theirs is taken, but for what comes with the content.
+// The modification time is that of the content in the result; of joined content the later one.
+// Without a base theirs is taken, but for what comes with the content.
 AttributeMerge MergeAttributes(const AttributeVersions& versions, ContentSource content,
                                MetaMerge rule);
 

@@ -117,9 +117,8 @@ class ContentMerge {
   Result<std::optional<MergeOutput>> Merge(const Merger& merger, Version their_version) {
     ASSIGN(const auto base, Read(Version::kBase, node_.base));
     ASSIGN(const auto ours, Read(Version::kOurs, node_.ours().view));
-    ASSIGN(const auto theirs, Read(their_version, their_version == Version::kBase
-                                                      ? node_.base
-                                                      : node_.theirs().view));
+    ASSIGN(const auto theirs,
+           Read(their_version, their_version == Version::kBase ? node_.base : node_.theirs().view));
     if (!base || !ours || !theirs) return std::optional<MergeOutput>();
     MergeInput input = {item_.entry.path, *base, *ours, *theirs, {}};
     input.context.ids = &scene_.ids;

@@ -92,9 +92,10 @@ Result<void> Graph::FillUnlistedSides() {
       if (state.listed) continue;
       const auto there = side == Side::kOurs ? inode : input_.their_lineage.Of(inode);
       if (!there) {
-        return Error{Errc::kCorrupt, fmt::format("{}: not in the new version, but not in its change "
-                                                 "set either",
-                                                 node.path())};
+        return Error{Errc::kCorrupt,
+                     fmt::format("{}: not in the new version, but not in its change "
+                                 "set either",
+                                 node.path())};
       }
       state.view = node.base;
       state.view->object.id.inode = *there;
@@ -183,9 +184,8 @@ Result<void> Graph::FindChanges(Node& node, Side side) {
                          before.object.device_major != after.object.device_major ||
                          before.object.device_minor != after.object.device_minor;
   if (after.object.kind == guest::ObjectKind::kRegular) {
-    ASSIGN(const bool same,
-           SameContent({&volume(Version::kBase), before.object.id.inode},
-                       {&volume(VersionOf(side)), after.object.id.inode}));
+    ASSIGN(const bool same, SameContent({&volume(Version::kBase), before.object.id.inode},
+                                        {&volume(VersionOf(side)), after.object.id.inode}));
     state.change.content = !same;
   }
   return {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The objects the planner reasons about: each node is one object in up to three versions. Nodes are
-// made from the two change sets; directories that neither lists are added when something names them.
-// Identity is by object first and by name second: pairing.h joins what was unlinked and created again
-// under the same name.
+// made from the two change sets; directories that neither lists are added when something names
+// them. Identity is by object first and by name second: pairing.h joins what was unlinked and
+// created again under the same name.
 #pragma once
 
 #include <array>
@@ -45,7 +45,8 @@ struct View {
 struct SideState {
   std::optional<View> view;  // empty: the object is not in this version
   bool listed = false;       // the side's change set has it
-  // Set when the object is the base's own (not one that took its name): the change set's flags hold.
+  // Set when the object is the base's own (not one that took its name): the change set's flags
+  // hold.
   const guest::ChangedObject* entry = nullptr;
   ObjectChange change;
 };
@@ -83,7 +84,8 @@ struct Node {
   [[nodiscard]] const SideState& ours() const { return Of(Side::kOurs); }
   [[nodiscard]] const SideState& theirs() const { return Of(Side::kTheirs); }
   [[nodiscard]] guest::ObjectKind kind() const;
-  // For rules and reports: of ours, else of theirs, else of the base. Empty for unlisted directories.
+  // For rules and reports: of ours, else of theirs, else of the base. Empty for unlisted
+  // directories.
   [[nodiscard]] std::string path() const;
 };
 

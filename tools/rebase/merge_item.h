@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One object being decided: the node, what the policy and its package say of it, and the report entry as it
-// grows.
+// One object being decided: the node, what the policy and its package say of it, and the report
+// entry as it grows.
 #pragma once
 
 #include <optional>

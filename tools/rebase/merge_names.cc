@@ -9,11 +9,14 @@ namespace {
 
 using Slots = std::vector<Slot>;
 
-bool Has(const Slots& slots, const Slot& slot) { return std::ranges::binary_search(slots, slot); }
+bool Has(const Slots& slots, const Slot& slot) {
+  return std::ranges::binary_search(slots, slot);
+}
 
 // What `from` has and neither of the others has.
 bool HasOwn(const Slots& from, const Slots& a, const Slots& b) {
-  return std::ranges::any_of(from, [&](const Slot& slot) { return !Has(a, slot) && !Has(b, slot); });
+  return std::ranges::any_of(from,
+                             [&](const Slot& slot) { return !Has(a, slot) && !Has(b, slot); });
 }
 
 }  // namespace

@@ -6,8 +6,9 @@
 
 namespace mica::rebase {
 
-// Of an object that both sides have: fills the result's slots and whether it is there at all. A file that
-// both renamed differently gets both names; a directory, which can have only one, gets ours.
+// Of an object that both sides have: fills the result's slots and whether it is there at all. A
+// file that both renamed differently gets both names; a directory, which can have only one, gets
+// ours.
 void MergeNames(MergeItem& item);
 
 }  // namespace mica::rebase

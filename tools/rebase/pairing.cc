@@ -87,28 +87,26 @@ class Pairing {
     return true;
   }
 
-  // Whether the object is, on this side, still under one of its old names other than `key`. Names are
-  // compared in the side's own directories that descend from the base's.
+  // Whether the object is, on this side, still under one of its old names other than `key`. Names
+  // are compared in the side's own directories that descend from the base's.
   bool KeepsBaseName(const Node& node, Side side, const Key& key) {
     for (const guest::Name& name : node.Of(side).view->names) {
       const auto base = BaseKey(name, side, node.Of(side).listed);
       if (!base || *base == key) continue;
-      const auto same = [&](const guest::Name& old) {
-        return Key(old.parent, old.leaf) == *base;
-      };
+      const auto same = [&](const guest::Name& old) { return Key(old.parent, old.leaf) == *base; };
       if (std::ranges::any_of(node.base->names, same)) return true;
     }
     return false;
   }
 
   std::optional<Key> BaseKey(const guest::Name& name, Side side, bool listed) {
-    const auto directory =
-        graph_.DirectoryOf(listed ? VersionOf(side) : Version::kBase, name);
+    const auto directory = graph_.DirectoryOf(listed ? VersionOf(side) : Version::kBase, name);
     if (!directory || !graph_.At(*directory).base) return std::nullopt;
     return Key(graph_.At(*directory).base->object.id.inode, name.leaf);
   }
 
-  // Takes the name `key` out of `owner` into a node of its own, in the base and on the `other` side.
+  // Takes the name `key` out of `owner` into a node of its own, in the base and on the `other`
+  // side.
   NodeIndex Split(NodeIndex owner, const Key& key, Side other) {
     const NodeIndex index = graph_.AddNode();
     Node& part = graph_.At(index);
@@ -122,9 +120,8 @@ class Pairing {
     to.entry = from.entry;
     if (from.view) {
       to.view = from.view;
-      MoveNames(from.view->names, to.view->names, [&](const guest::Name& name) {
-        return BaseKey(name, other, from.listed) == key;
-      });
+      MoveNames(from.view->names, to.view->names,
+                [&](const guest::Name& name) { return BaseKey(name, other, from.listed) == key; });
       if (to.view->names.empty()) to.view.reset();
       if (from.view->names.empty()) from.view.reset();
     }
@@ -184,6 +181,8 @@ class Pairing {
 
 }  // namespace
 
-Result<void> PairByName(Graph& graph) { return Pairing(graph).Run(); }
+Result<void> PairByName(Graph& graph) {
+  return Pairing(graph).Run();
+}
 
 }  // namespace mica::rebase

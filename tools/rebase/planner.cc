@@ -78,8 +78,7 @@ Result<PlanOutcome> MakePlan(const PlanInput& input) {
   ReportIds(ids, outcome.report);
   RenumberAll(graph, ids.map);
   ASSIGN(const PackageUnits packages,
-         FindPackageUnits({input.base_volume, input.our_volume, input.their_volume},
-                          input.policy));
+         FindPackageUnits({input.base_volume, input.our_volume, input.their_volume}, input.policy));
   ASSIGN(const ForcedSides link_groups, FindLinkGroups(graph));
   MergeScene scene = {graph, packages, link_groups, ids.map, outcome};
   for (NodeIndex index = 0; index < graph.nodes().size(); ++index) TRY(DecideNode(scene, index));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The planner: joins what the VM did (ours) with what the patch did (theirs) by the merge table of
-// docs and the policy, and says what the result shall be. A pure function of its inputs; it reads the
-// volumes (package lists, and content where both sides changed a file) and writes nothing.
+// docs and the policy, and says what the result shall be. A pure function of its inputs; it reads
+// the volumes (package lists, and content where both sides changed a file) and writes nothing.
 //
-// It promises that no change of ours is lost silently: each one is in the plan or has a report entry
-// that says what became of it; a plan for which that is not so is refused (coverage.h).
+// It promises that no change of ours is lost silently: each one is in the plan or has a report
+// entry that says what became of it; a plan for which that is not so is refused (coverage.h).
 #pragma once
 
 #include <string>
@@ -45,8 +45,8 @@ struct PlanOutcome {
   std::vector<std::string> regenerate;  // paths the guest has to rebuild
 };
 
-// kCorrupt when a change set contradicts itself or the volumes, or when coverage fails; errors of the
-// volumes as they come.
+// kCorrupt when a change set contradicts itself or the volumes, or when coverage fails; errors of
+// the volumes as they come.
 Result<PlanOutcome> MakePlan(const PlanInput& input);
 
 }  // namespace mica::rebase

@@ -17,8 +17,8 @@ inline constexpr std::string_view kDefaultAcl = "system.posix_acl_default";
 // With ids of named users and groups renumbered. A value of another form is returned as it is.
 std::string RenumberAcl(std::string_view acl, const IdMap& ids);
 
-// With the owner, mask (or group) and other entries set to the permission bits of `mode`, as chmod(2)
-// does.
+// With the owner, mask (or group) and other entries set to the permission bits of `mode`, as
+// chmod(2) does.
 std::string FitAclToMode(std::string_view acl, uint32_t mode);
 
 }  // namespace mica::rebase

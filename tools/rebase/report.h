@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report of a rebase: one entry for everything of the VM's that had to be carried, and for everything
-// that did not simply fit. Names of files are bytes; the renderings escape what is not UTF-8.
+// The report of a rebase: one entry for everything of the VM's that had to be carried, and for
+// everything that did not simply fit. Names of files are bytes; the renderings escape what is not
+// UTF-8.
 #pragma once
 
 #include <array>
@@ -57,12 +58,12 @@ struct ReportEntry {
   ObjectChange theirs;
   Action action = Action::kCarried;
   Severity severity = Severity::kInfo;
-  std::string detail;   // for people
-  std::string rule;     // "layer:line: pattern" when one decided
-  std::string merger;   // the one that joined the two
-  std::string package;  // whose unit decided, or which owns the path
-  std::string saved_beside;            // name of the losing version, in the directory of `path`
-  std::optional<size_t> rescue;        // index of the losing version among the rescue items
+  std::string detail;            // for people
+  std::string rule;              // "layer:line: pattern" when one decided
+  std::string merger;            // the one that joined the two
+  std::string package;           // whose unit decided, or which owns the path
+  std::string saved_beside;      // name of the losing version, in the directory of `path`
+  std::optional<size_t> rescue;  // index of the losing version among the rescue items
   std::optional<VersionFacts> base_facts;
   std::optional<VersionFacts> our_facts;
   std::optional<VersionFacts> their_facts;
@@ -71,10 +72,12 @@ struct ReportEntry {
 std::string_view ActionName(Action action);
 std::string_view TopicName(Topic topic);
 
-// What a verb's exit status is made of (product contract: done, conflicts left for a person, failed).
+// What a verb's exit status is made of (product contract: done, conflicts left for a person,
+// failed).
 enum class Verdict : uint8_t { kClean, kConflicts, kBlocked };
 
-// How `fit --fail-on` calls what is worse than nothing: a warning is low, an error medium, a block high.
+// How `fit --fail-on` calls what is worse than nothing: a warning is low, an error medium, a block
+// high.
 enum class FitLevel : uint8_t { kNone, kLow, kMedium, kHigh };
 
 class Report {

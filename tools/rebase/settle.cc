@@ -57,8 +57,8 @@ class Settle {
         if (Present(directory)) continue;
         const bool in_theirs = directory.theirs().view.has_value();
         if (!in_theirs && !directory.ours().view) {
-          return Error{Errc::kCorrupt, fmt::format("{}: its directory is in no version",
-                                                   node.path())};
+          return Error{Errc::kCorrupt,
+                       fmt::format("{}: its directory is in no version", node.path())};
         }
         TakeSide(directory, in_theirs ? Side::kTheirs : Side::kOurs);
         Tell(directory, Action::kKept, Severity::kNotice,
@@ -132,14 +132,12 @@ class Settle {
     const auto kinds_differ = std::ranges::any_of(claimants, [&](NodeIndex index) {
       return graph_.At(index).kind() != graph_.At(claimants.front()).kind();
     });
-    auto ours = std::ranges::find_if(claimants, [&](NodeIndex index) {
-      return HasSlot(graph_.At(index), Side::kOurs, slot);
-    });
+    auto ours = std::ranges::find_if(
+        claimants, [&](NodeIndex index) { return HasSlot(graph_.At(index), Side::kOurs, slot); });
     if (ours == claimants.end()) ours = claimants.begin();
     const std::string path = graph_.At(*ours).path();
-    const PathKind kind = graph_.At(*ours).kind() == ObjectKind::kDirectory
-                              ? PathKind::kDirectory
-                              : PathKind::kOther;
+    const PathKind kind =
+        graph_.At(*ours).kind() == ObjectKind::kDirectory ? PathKind::kDirectory : PathKind::kOther;
     const Decision decision = graph_.input().policy.Decide(path, kind);
     const bool theirs_wins = kinds_differ && decision.type() == TypeChange::kTheirs;
     const bool fails = kinds_differ && decision.type() == TypeChange::kFail;
@@ -151,8 +149,8 @@ class Settle {
         Tell(graph_.At(index), is_ours ? Action::kOurs : Action::kTheirs, severity,
              kinds_differ ? "the two sides have objects of different kinds here"
                           : "the two sides have different objects under this name");
-        if (kinds_differ) Entry(graph_.At(index), Action::kOurs).rule =
-            decision.Where(PolicyKey::kType);
+        if (kinds_differ)
+          Entry(graph_.At(index), Action::kOurs).rule = decision.Where(PolicyKey::kType);
         continue;
       }
       TRY(MoveBeside(index, slot, is_ours ? Side::kOurs : Side::kTheirs, severity));
@@ -180,8 +178,9 @@ class Settle {
       const std::string leaf = number == 1 ? stem : fmt::format("{}.{}", stem, number);
       if (taken_.contains({slot.parent, leaf})) continue;
       if (!directory.theirs().view) return leaf;
-      ASSIGN(const auto there, graph_.volume(Version::kTheirs)
-                                   .LookupIn(directory.theirs().view->object.id.inode, leaf));
+      ASSIGN(
+          const auto there,
+          graph_.volume(Version::kTheirs).LookupIn(directory.theirs().view->object.id.inode, leaf));
       if (!there) return leaf;
     }
   }
@@ -206,6 +205,8 @@ class Settle {
 
 }  // namespace
 
-Result<void> SettleTree(MergeScene& scene) { return Settle(scene).Run(); }
+Result<void> SettleTree(MergeScene& scene) {
+  return Settle(scene).Run();
+}
 
 }  // namespace mica::rebase

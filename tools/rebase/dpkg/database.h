@@ -16,7 +16,8 @@ struct Package {
   std::string status;  // "install ok installed"
   bool multi_arch_same = false;
   std::vector<std::string> conffiles;  // paths
-  // Relations as they are written, by field name: Depends, Pre-Depends, Provides, Breaks, Conflicts.
+  // Relations as they are written, by field name: Depends, Pre-Depends, Provides, Breaks,
+  // Conflicts.
   std::map<std::string, std::string, std::less<>> relations;
 
   // Its files are on the disk: not merely known, removed with configuration left, or selected.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the paths of package lists really are: /bin/ls of a list is /usr/bin/ls where /bin is a symbolic
-// link. Only directories are resolved; a link at the end of a path is itself a file of the package.
+// Where the paths of package lists really are: /bin/ls of a list is /usr/bin/ls where /bin is a
+// symbolic link. Only directories are resolved; a link at the end of a path is itself a file of the
+// package.
 #pragma once
 
 #include <string>

@@ -32,8 +32,8 @@ Result<std::vector<Package>> ReadPackages(guest::Volume& volume) {
   return packages;
 }
 
-// By name, or by name and architecture where one version has several of the name: a package that became
-// architecture-independent is still the same package.
+// By name, or by name and architecture where one version has several of the name: a package that
+// became architecture-independent is still the same package.
 using Packages = std::map<std::string, Package>;
 
 std::array<Packages, 3> ByKey(std::array<std::vector<Package>, 3> versions) {
@@ -59,7 +59,8 @@ const Package* Find(const Packages& packages, const std::string& key) {
   return at == packages.end() ? nullptr : &at->second;
 }
 
-// A removal against another version: keep the package (as for any file), unless the policy says delete.
+// A removal against another version: keep the package (as for any file), unless the policy says
+// delete.
 Side SideOfRemoved(const PackageUnit& unit, const Policy& policy) {
   const std::string path = std::string(kInfoPath) + "/" + unit.name + ".list";
   const Decision decision = policy.Decide(path, PathKind::kOther);
@@ -126,10 +127,10 @@ class Builder {
       if (package == nullptr) continue;
       conffiles.insert(package->conffiles.begin(), package->conffiles.end());
     }
-    const ForcedSide forced = {unit.side,
-                               unit.contested ? ForcedSide::Strength::kAlways
-                                              : ForcedSide::Strength::kInConflict,
-                               unit.name};
+    const ForcedSide forced = {
+        unit.side,
+        unit.contested ? ForcedSide::Strength::kAlways : ForcedSide::Strength::kInConflict,
+        unit.name};
     for (size_t i = 0; i < packages_.size(); ++i) {
       const Package* package = Find(packages_[i], key);
       if (package == nullptr) continue;
@@ -157,8 +158,7 @@ class Builder {
   // The package's own files in /var/lib/dpkg/info: NAME.EXT or NAME:ARCH.EXT, EXT without a dot.
   Result<void> AddRecords(size_t version, const Package& package, const ForcedSide& forced) {
     ASSIGN(const std::vector<std::string>* names, InfoNames(version));
-    for (const std::string& prefix :
-{package.name + ".", package.key() + "."}) {
+    for (const std::string& prefix : {package.name + ".", package.key() + "."}) {
       for (auto at = std::ranges::lower_bound(*names, prefix);
            at != names->end() && at->starts_with(prefix); ++at) {
         if (at->find('.', prefix.size()) != std::string::npos) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Package units: what a package installed is one thing. Where both sides changed the version of a package, its
-// files, its records and its status stanza come from one side, never a mix.
+// Package units: what a package installed is one thing. Where both sides changed the version of a
+// package, its files, its records and its status stanza come from one side, never a mix.
 #pragma once
 
 #include <optional>
@@ -44,8 +44,8 @@ struct PackageUnits {
                                            std::string_view architecture) const;
 };
 
-// Empty when the volumes have no dpkg. The policy's delmod= for the package's list file says what becomes of
-// a package that one side removed and the other changed.
+// Empty when the volumes have no dpkg. The policy's delmod= for the package's list file says what
+// becomes of a package that one side removed and the other changed.
 Result<PackageUnits> FindPackageUnits(const PackageTrees& trees, const Policy& policy);
 
 }  // namespace mica::rebase

@@ -118,9 +118,8 @@ Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result, FileSy
     ASSIGN(const std::vector<ByteRange> written, SyncWait(loop_, RangesAbove(result, 1)));
     ASSIGN(const std::unique_ptr<guest::Ext4View> view,
            OpenView(loop_, result, pair_.target, "the result"));
-    const guest::VerifyInput input{outcome_.plan,     applied_,
-                                   target_->volume(), target_index_,
-                                   view->volume(),    Within(written, pair_.target),
+    const guest::VerifyInput input{outcome_.plan,  applied_,       target_->volume(),
+                                   target_index_,  view->volume(), Within(written, pair_.target),
                                    ours_->volume()};
     ASSIGN(const std::vector<guest::Discrepancy> found, guest::VerifyResult(input));
     for (const guest::Discrepancy& discrepancy : found) {
