@@ -56,15 +56,25 @@ std::vector<std::byte> DirectoryBlock::Take() {
   return std::move(block_);
 }
 
+bool IsWellFormedBlock(ConstBytes block) noexcept {
+  for (size_t at = 0; at < block.size();) {
+    if (block.size() - at < kHeaderBytes) return false;
+    const size_t record = RecordBytesOf(LoadLe<uint16_t>(block, at + 4), block.size());
+    if (record < kHeaderBytes || record % 4 != 0 || record > block.size() - at) return false;
+    const bool used = LoadLe<uint32_t>(block, at) != 0;
+    if (used && kHeaderBytes + std::to_integer<size_t>(block[at + 6]) > record) return false;
+    at += record;
+  }
+  return true;
+}
+
 std::optional<EntryPlace> FindInBlock(ConstBytes block, std::string_view name) {
   std::optional<size_t> previous;
-  for (size_t at = 0; at + kHeaderBytes <= block.size();) {
+  for (size_t at = 0; at < block.size();) {
     const size_t record = RecordBytesOf(LoadLe<uint16_t>(block, at + 4), block.size());
-    const auto name_bytes = std::to_integer<size_t>(block[at + 6]);
-    if (record < kHeaderBytes || record > block.size() - at) return std::nullopt;
     const auto inode = LoadLe<uint32_t>(block, at);
-    if (inode != 0 && kHeaderBytes + name_bytes <= record &&
-        AsText(block.subspan(at + kHeaderBytes, name_bytes)) == name) {
+    const auto name_bytes = std::to_integer<size_t>(block[at + 6]);
+    if (inode != 0 && AsText(block.subspan(at + kHeaderBytes, name_bytes)) == name) {
       return EntryPlace{at, previous, inode};
     }
     previous = at;

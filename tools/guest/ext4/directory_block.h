@@ -45,7 +45,10 @@ struct EntryPlace {
   uint32_t inode = 0;
 };
 
-// Empty when the name is not in the block, or the block is malformed before it.
+// Whether the records fill the block exactly and hold their names.
+bool IsWellFormedBlock(ConstBytes block) noexcept;
+
+// Empty when the name is not in the block. The block is well formed.
 std::optional<EntryPlace> FindInBlock(ConstBytes block, std::string_view name);
 // Takes the entry out: the record before it grows, or it becomes an unused record.
 void RemoveFromBlock(Bytes block, const EntryPlace& place);

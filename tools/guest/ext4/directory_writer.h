@@ -27,8 +27,4 @@ Result<uint32_t> RemoveEntry(WriteContext& context, uint64_t directory, std::str
 // Rewrites ".." of a directory that has moved.
 Result<void> SetParent(WriteContext& context, uint64_t directory, uint32_t parent);
 
-// The inode a name has, through the index where there is one.
-Result<std::optional<uint32_t>> FindEntry(ext2_filsys fs, IoManager& io, const RawInode& directory,
-                                          std::string_view leaf);
-
 }  // namespace mica::guest

@@ -9,6 +9,7 @@
 
 #include "tools/guest/ext4/content.h"
 #include "tools/guest/ext4/directory.h"
+#include "tools/guest/ext4/directory_lookup.h"
 #include "tools/guest/ext4/superblock.h"
 #include "tools/guest/ext4/xattr_reader.h"
 
@@ -77,14 +78,16 @@ Result<Object> Ext4Volume::Stat(uint64_t inode) {
 }
 
 Result<std::optional<uint64_t>> Ext4Volume::LookupIn(uint64_t directory, std::string_view leaf) {
+  if (leaf == "." || leaf == "..") return std::optional<uint64_t>();
   ASSIGN(const RawInode raw, ReadInode(fs_, io_, directory));
-  std::optional<uint64_t> found;
-  TRY(VisitDirectory(fs_, io_, raw, [&](const RawDirectoryEntry& entry) {
-    if (entry.name != leaf) return Visit::kContinue;
-    found = entry.inode;
-    return Visit::kStop;
-  }));
-  return found;
+  ASSIGN(const std::optional<uint32_t> found, FindEntry(fs_, io_, raw, leaf));
+  if (!found) return std::optional<uint64_t>();
+  if (*found > fs_->super->s_inodes_count) {
+    return Error{
+        Errc::kCorrupt,
+        fmt::format("directory inode {} names inode {}, which does not exist", directory, *found)};
+  }
+  return std::optional<uint64_t>(*found);
 }
 
 Result<ObjectKind> Ext4Volume::KindOfEntry(uint8_t file_type, uint32_t inode) {

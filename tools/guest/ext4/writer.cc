@@ -8,6 +8,7 @@
 #include "engine/base/prng.h"
 #include "tools/guest/ext4/directory.h"
 #include "tools/guest/ext4/directory_builder.h"
+#include "tools/guest/ext4/directory_lookup.h"
 #include "tools/guest/ext4/directory_writer.h"
 #include "tools/guest/ext4/xattr_writer.h"
 

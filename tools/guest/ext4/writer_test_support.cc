@@ -19,16 +19,19 @@ void PrintTo(const MkfsVariant& variant, std::ostream* out) {
 
 const std::vector<MkfsVariant>& AllVariants() {
   static const std::vector<MkfsVariant> variants = {
-      {"Default", "-t ext4"},
+      // Without -b, mke2fs gives small file systems blocks of 1 KiB.
+      {"Default", "-t ext4 -b 4096"},
       {"OneKiB", "-t ext4 -b 1024"},
-      {"NoMetadataCsum", "-t ext4 -O ^metadata_csum,uninit_bg"},
-      {"Ext3", "-t ext3"},
-      {"Ext2", "-t ext2"},
-      {"InlineDataEaInode", "-t ext4 -O inline_data,ea_inode -I 512"},
-      {"OrphanFile", "-t ext4 -O orphan_file,metadata_csum_seed"},
-      {"Bigalloc", "-t ext4 -O bigalloc -C 65536", 256 << 20},
-      {"LargeDir", "-t ext4 -O large_dir"},
-      {"NoJournalNo64Bit", "-t ext4 -O ^has_journal,^64bit"},
+      {"NoMetadataCsum", "-t ext4 -b 4096 -O ^metadata_csum,uninit_bg"},
+      {"Ext3", "-t ext3 -b 4096"},
+      {"Ext3OneKiB", "-t ext3 -b 1024"},
+      {"Ext2", "-t ext2 -b 4096"},
+      {"OldInodes", "-t ext4 -b 1024 -I 128"},
+      {"InlineDataEaInode", "-t ext4 -b 4096 -O inline_data,ea_inode -I 512"},
+      {"OrphanFile", "-t ext4 -b 4096 -O orphan_file,metadata_csum_seed"},
+      {"Bigalloc", "-t ext4 -b 4096 -O bigalloc -C 65536", 256 << 20},
+      {"LargeDir", "-t ext4 -b 1024 -O large_dir"},
+      {"NoJournalNo64Bit", "-t ext4 -b 4096 -O ^has_journal,^64bit"},
   };
   return variants;
 }

@@ -44,7 +44,7 @@ class WriteSession {
   std::unique_ptr<Ext4Writer> writer_;
 };
 
-inline constexpr Timestamp kTestNow{1'900'000'000, 123'456'789};
+inline constexpr Timestamp kTestNow{1'600'000'000, 123'456'789};
 
 NewObject MakeNew(ObjectKind kind, uint32_t mode = 0644);
 // Creates a regular file with this content; its inode (0 and a failed test on error).
