@@ -83,6 +83,7 @@ Async<void> Checkpointer::Finish(CheckpointGoal goal) {
   if (done) done = co_await image_.Sync();
   if (done) done = co_await Publish(goal);
   if (!done) {
+    if (superblock_tried_) co_await TakeBackSuperblock();
     Abandon();
     co_return done;
   }
@@ -197,6 +198,14 @@ Async<void> Checkpointer::Publish(const CheckpointGoal& goal) {
   image_.superblock = next;
   image_.superblock_position = position;
   co_return Result<void>();
+}
+
+// Whoever opens the file again on this host, without a power cut, had better find the old one: the
+// new one may be readable and yet not be on the disk.
+Task<void> Checkpointer::TakeBackSuperblock() {
+  const Result<void> written =
+      co_await WriteSuperblock(*image_.file, image_.superblock, 1 - image_.superblock_position);
+  static_cast<void>(written);  // both lead to a whole disk
 }
 
 void Checkpointer::InstallAll(const CheckpointGoal& goal) {

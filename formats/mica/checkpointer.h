@@ -43,6 +43,7 @@ class Checkpointer {
   Async<void> WriteRegions();
   Async<void> WriteRoots();
   Async<void> Publish(const CheckpointGoal& goal);
+  Task<void> TakeBackSuperblock();
   [[nodiscard]] Superblock NextSuperblock(const CheckpointGoal& goal);
   void InstallAll(const CheckpointGoal& goal);
   std::vector<SlotRun> Take(uint32_t count);

@@ -94,15 +94,16 @@ Async<void> Committer::WriteLog(const RecordBatch& batch) {
   co_return Result<void>();
 }
 
-// Shares the sync of the first flush: until that has succeeded nothing needs the log to be read.
+// Once per opening, before the first page of the log.
 Async<void> Committer::MarkUnclean() {
+  CO_TRY(co_await image_.RewriteSuperblock());
+  CO_TRY(co_await image_.Sync());
   Superblock next = image_.superblock;
   next.sequence = ++image_.superblock_sequence;
   next.clean = false;
   next.autoclear_features = 0;
   CO_TRY(co_await WriteSuperblock(*image_.file, next, 1 - image_.superblock_position));
-  // A sync of its own, once per opening: only then may the other copy follow.
-  CO_TRY(co_await image_.Sync());
+  CO_TRY(co_await image_.Sync());  // only then may the other copy follow
   image_.superblock_position = 1 - image_.superblock_position;
   image_.superblock = next;
   co_return co_await WriteSuperblock(*image_.file, next, 1 - image_.superblock_position);
@@ -206,6 +207,7 @@ Async<void> Committer::CheckpointRecovered(uint64_t sequence) {
   LogPosition start;
   start.sequence = sequence;
   image_.log.Restart(start);
+  CO_TRY(co_await image_.RewriteSuperblock());
   CO_TRY(co_await CheckpointInsteadOfLog(GoalHere()));
   co_return Result<void>();
 }

@@ -18,6 +18,10 @@ Async<void> Image::Sync() {
   co_return synced;
 }
 
+Async<void> Image::RewriteSuperblock() {
+  co_return co_await WriteSuperblock(*file, superblock, superblock_position);
+}
+
 Async<void> WriteSuperblock(BlockFile& file, const Superblock& superblock, uint32_t position) {
   AlignedBuffer block(kSlotBytes);
   EncodeSuperblock(superblock, block.span());

@@ -56,6 +56,10 @@ struct Image {
   }
   // Syncs the file; a failure poisons the image.
   Async<void> Sync();
+  // Writes the superblock that was opened to its own place again. Before the first write to the
+  // other place: an earlier process may have died between its two copies, or a sync of its may have
+  // failed, so that the copy that was read is not the one on the disk.
+  Async<void> RewriteSuperblock();
 };
 
 // Writes `superblock` into slot `position`. No sync.

@@ -78,8 +78,8 @@ Result<FoundLog> FollowChain(const Image& image, std::vector<std::optional<LogPa
 
 class Replayer {
  public:
-  Replayer(Image& image, ReplayOutcome& outcome)
-      : image_(image), outcome_(outcome), high_water_(image.slots.high_water()) {}
+  Replayer(Image& image, ReplayMode mode, ReplayOutcome& outcome)
+      : image_(image), mode_(mode), outcome_(outcome), high_water_(image.slots.high_water()) {}
 
   Async<void> Page(const LogPage& page, bool confirmed) {
     for (const LogRecord& record : page.batch.records) {
@@ -125,7 +125,10 @@ class Replayer {
     for (uint32_t i = 0; i < record.block_count; ++i) {
       const uint64_t begin = (record.first_block + i) * kSlotBytes;
       const uint64_t end = std::min(begin + kSlotBytes, image_.superblock.virtual_size);
-      good[i] = DigestBlock(data.span().subspan(size_t{i} * kSlotBytes, end - begin)) == digests[i];
+      const Bytes block = data.span().subspan(size_t{i} * kSlotBytes, end - begin);
+      good[i] = DigestBlock(block) == digests[i];
+      if (!good[i] || mode_ == ReplayMode::kLook) continue;
+      CO_TRY(co_await image_.file->Write(SlotOffset(record.first_slot + i), block));
     }
     co_return Result<void>();
   }
@@ -153,19 +156,20 @@ class Replayer {
   }
 
   Image& image_;
+  const ReplayMode mode_;
   ReplayOutcome& outcome_;
   Slot high_water_;
 };
 
 }  // namespace
 
-Async<ReplayOutcome> ReplayLog(Image& image) {
+Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode) {
   CO_ASSIGN(std::vector<std::optional<LogPage>> pages, co_await ReadRing(image));
   CO_ASSIGN(const FoundLog found, FollowChain(image, std::move(pages)));
   ReplayOutcome outcome;
   outcome.pages_seen = found.pages_seen;
   outcome.next_sequence = std::max(found.highest_sequence + 1, image.log.next().sequence);
-  Replayer replayer(image, outcome);
+  Replayer replayer(image, mode, outcome);
   for (const LogPage& page : found.chain) {
     const bool confirmed = page.header.sequence <= found.durable_sequence;
     CO_TRY(co_await replayer.Page(page, confirmed));

@@ -14,8 +14,14 @@ struct ReplayOutcome {
   uint64_t blocks_rejected = 0;  // unconfirmed, and their data never arrived
 };
 
-// Reads the log and changes image.map in memory; writes nothing. kCorrupt when pages that had been
-// confirmed are damaged.
-Async<ReplayOutcome> ReplayLog(Image& image);
+enum class ReplayMode : uint8_t {
+  kLook,     // writes nothing
+  kRecover,  // writes unconfirmed blocks that are adopted once more, to the same place: a sync that
+             // failed in an earlier process may have left them readable but not on the disk
+};
+
+// Reads the log and changes image.map in memory. kCorrupt when pages that had been confirmed are
+// damaged.
+Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode);
 
 }  // namespace mica::native

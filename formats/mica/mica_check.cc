@@ -24,6 +24,12 @@ class Checker {
       : image_(image), scope_(scope), report_(report), file_slots_(file_slots) {}
 
   Async<void> Run() {
+    if (const Slot expected = image_.superblock.high_water; file_slots_ < expected) {
+      report_.AddCorruption(fmt::format("the file is truncated: it ends at slot {}, the superblock "
+                                        "expects {} slots",
+                                        file_slots_, expected),
+                            std::nullopt);
+    }
     UseMetadata(image_.log.slots());
     uint64_t last_region = UINT64_MAX;
     for (uint64_t block = 0; block < image_.map.block_count();) {

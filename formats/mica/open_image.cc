@@ -121,7 +121,8 @@ Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path
   }
   auto open = std::make_shared<OpenImage>(host.loop(), path, std::move(file), *chosen, granted_end);
   if (chosen->superblock.clean) co_return open;
-  Result<ReplayOutcome> replayed = co_await ReplayLog(open->image);
+  const ReplayMode mode = options.writable ? ReplayMode::kRecover : ReplayMode::kLook;
+  Result<ReplayOutcome> replayed = co_await ReplayLog(open->image, mode);
   if (!replayed) co_return std::move(replayed).error().WithContext(path.string());
   if (options.writable && replayed->pages_seen > 0) {
     CO_TRY(co_await open->committer.CheckpointRecovered(replayed->next_sequence));

@@ -139,7 +139,8 @@ class MicaCrash : public ::testing::TestWithParam<ParentKind> {
       workload.host().faults().SetChangeHook({});
       ASSERT_EQ(cutter.failure(), "");
       ASSERT_EQ(workload.failure(), "") << "seed " << seed;
-      if (!errors_expected) workload.RunToCleanEnd();
+      workload.host().disk().SetSpaceLimit(UINT64_MAX);
+      workload.RunToCleanEnd();
       ASSERT_EQ(workload.failure(), "") << "seed " << seed;
     }
     fmt::print("{} cuts so far\n", cuts_made);
