@@ -52,11 +52,11 @@ BlockSet::BlockSet(std::span<const ByteRange> ranges, const Ext4Blocks& volume) 
     const uint64_t first = range.offset / volume.block_bytes();
     runs_.push_back({first, DivideRoundUp(end, volume.block_bytes()) - first});
   }
-  std::ranges::sort(runs_, {}, &BlockRun::first);
-  std::vector<BlockRun> merged;
-  for (const BlockRun& run : runs_) {
+  std::ranges::sort(runs_, {}, &BlockSpan::first);
+  std::vector<BlockSpan> merged;
+  for (const BlockSpan& run : runs_) {
     if (!merged.empty() && run.first <= merged.back().end()) {
-      BlockRun& last = merged.back();
+      BlockSpan& last = merged.back();
       last.count = std::max(last.end(), run.end()) - last.first;
     } else {
       merged.push_back(run);
@@ -65,9 +65,9 @@ BlockSet::BlockSet(std::span<const ByteRange> ranges, const Ext4Blocks& volume) 
   runs_ = std::move(merged);
 }
 
-std::vector<BlockRun> BlockSet::Within(BlockRun run) const {
-  std::vector<BlockRun> within;
-  auto at = std::ranges::upper_bound(runs_, run.first, {}, &BlockRun::end);
+std::vector<BlockSpan> BlockSet::Within(BlockSpan run) const {
+  std::vector<BlockSpan> within;
+  auto at = std::ranges::upper_bound(runs_, run.first, {}, &BlockSpan::end);
   for (; at != runs_.end() && at->first < run.end(); ++at) {
     const uint64_t first = std::max(at->first, run.first);
     within.push_back({first, std::min(at->end(), run.end()) - first});
@@ -89,7 +89,7 @@ std::vector<ChangedPiece> ChangedPieces(const FileMap& before, const FileMap& af
     if (from != to) {
       pieces.push_back({logical, next - logical, from, to});
     } else if (from) {
-      for (const BlockRun& run : touched.Within({*from, next - logical})) {
+      for (const BlockSpan& run : touched.Within({*from, next - logical})) {
         pieces.push_back({logical + (run.first - *from), run.count, run.first, run.first});
       }
     }

@@ -19,12 +19,12 @@ class BlockSet {
   // Every block that one of the ranges (any order, may overlap) has a byte of.
   BlockSet(std::span<const ByteRange> ranges, const Ext4Blocks& volume);
 
-  [[nodiscard]] const std::vector<BlockRun>& runs() const noexcept { return runs_; }
+  [[nodiscard]] const std::vector<BlockSpan>& runs() const noexcept { return runs_; }
   // The blocks of `run` that are in the set.
-  [[nodiscard]] std::vector<BlockRun> Within(BlockRun run) const;
+  [[nodiscard]] std::vector<BlockSpan> Within(BlockSpan run) const;
 
  private:
-  std::vector<BlockRun> runs_;
+  std::vector<BlockSpan> runs_;
 };
 
 // Blocks [logical, logical + count) of a file that may hold other bytes than before. They lie in

@@ -41,7 +41,7 @@ class Finder {
 
   Result<Candidates> Find() {
     for (size_t group = 0; group < sides_.after.tables().size(); ++group) TRY(CompareTable(group));
-    for (const BlockRun& run : sides_.touched.runs()) TRY(FindOwners(run));
+    for (const BlockSpan& run : sides_.touched.runs()) TRY(FindOwners(run));
     TRY(SortOutContent());
     for (const uint32_t inode : found_.inodes) {
       found_.directories.erase(inode);
@@ -63,9 +63,9 @@ class Finder {
                     std::vector<std::byte>& to) const;
   void Compare(uint32_t inode, ConstBytes before, ConstBytes after);
   void AddInode(uint32_t inode);
-  Result<void> FindOwners(BlockRun run);
+  Result<void> FindOwners(BlockSpan run);
   Result<void> CompareXattrBlock(const IndexExtent& extent);
-  void AddContent(const IndexExtent& extent, BlockRun run);
+  void AddContent(const IndexExtent& extent, BlockSpan run);
   Result<void> SortOutContent();
 
   const DiffSides& sides_;
@@ -84,8 +84,8 @@ Result<void> Finder::CompareTable(size_t group) {
                            std::max(before.inodes_live, after.inodes_live)};
   TRY(ComparePlaces(before, after, live_in_one));
   const uint32_t per_block = sides_.after.block_bytes() / sides_.after.inode_bytes();
-  const BlockRun table{after.first_block, DivideRoundUp(live_in_one.first, per_block)};
-  for (const BlockRun& run : sides_.touched.Within(table)) {
+  const BlockSpan table{after.first_block, DivideRoundUp(live_in_one.first, per_block)};
+  for (const BlockSpan& run : sides_.touched.Within(table)) {
     const auto first = static_cast<uint32_t>(run.first - table.first) * per_block;
     const auto count = static_cast<uint32_t>(run.count) * per_block;
     TRY(ComparePlaces(before, after, {first, std::min(first + count, live_in_one.first)}));
@@ -142,7 +142,7 @@ void Finder::AddInode(uint32_t inode) {
   for (const uint32_t owner : sides_.index.OwnersOfValue(inode)) found_.inodes.insert(owner);
 }
 
-Result<void> Finder::FindOwners(BlockRun run) {
+Result<void> Finder::FindOwners(BlockSpan run) {
   Result<void> outcome;
   sides_.index.ForEachOwner(run, [&](const IndexExtent& extent) {
     switch (extent.use) {
@@ -175,7 +175,7 @@ Result<void> Finder::CompareXattrBlock(const IndexExtent& extent) {
   return {};
 }
 
-void Finder::AddContent(const IndexExtent& extent, BlockRun run) {
+void Finder::AddContent(const IndexExtent& extent, BlockSpan run) {
   const uint64_t first = std::max(extent.block, run.first);
   const uint64_t end = std::min(extent.end(), run.end());
   const uint64_t block_bytes = sides_.before.block_bytes();

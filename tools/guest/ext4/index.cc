@@ -18,7 +18,7 @@ uint64_t Ext4Index::memory_bytes() const noexcept {
          leaf_bytes_.capacity() + value_owners_.capacity() * sizeof(ValueOwner);
 }
 
-void Ext4Index::ForEachOwner(BlockRun run,
+void Ext4Index::ForEachOwner(BlockSpan run,
                              const std::function<void(const IndexExtent&)>& visit) const {
   // Only xattr blocks, one block long, are shared; so both ends are in ascending order.
   auto extent = std::ranges::upper_bound(extents_, run.first, {}, &IndexExtent::end);

@@ -69,7 +69,7 @@ class Ext4Index {
   [[nodiscard]] uint64_t memory_bytes() const noexcept;
 
   // Calls `visit` for every extent that shares blocks with the run, in order of blocks.
-  void ForEachOwner(BlockRun run, const std::function<void(const IndexExtent&)>& visit) const;
+  void ForEachOwner(BlockSpan run, const std::function<void(const IndexExtent&)>& visit) const;
   // All names of an inode, by parent and leaf; none for the root.
   [[nodiscard]] std::vector<IndexName> NamesOf(uint32_t inode) const;
   // The inodes that use a value inode.

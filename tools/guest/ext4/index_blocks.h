@@ -16,12 +16,12 @@
 namespace mica::guest {
 
 // A run of file system blocks [first, first + count).
-struct BlockRun {
+struct BlockSpan {
   uint64_t first = 0;
   uint64_t count = 0;
 
   [[nodiscard]] constexpr uint64_t end() const noexcept { return first + count; }
-  friend constexpr bool operator==(const BlockRun&, const BlockRun&) = default;
+  friend constexpr bool operator==(const BlockSpan&, const BlockSpan&) = default;
 };
 
 // The inode table of one block group.
@@ -49,7 +49,7 @@ class Ext4Blocks {
   [[nodiscard]] ext2_filsys fs() const noexcept { return fs_; }
   [[nodiscard]] IoManager& io() const noexcept { return *io_; }
 
-  [[nodiscard]] bool Contains(BlockRun run) const noexcept {
+  [[nodiscard]] bool Contains(BlockSpan run) const noexcept {
     return run.first != 0 && run.first < block_count_ && run.count <= block_count_ - run.first;
   }
   // `buffer` is a whole number of blocks; the run lies inside the volume or kCorrupt.

@@ -23,7 +23,7 @@ Result<void> CheckDirectory(const RawInode& directory) {
                fmt::format("inode {} is an encrypted directory (fscrypt)", directory.number)};
 }
 
-Result<void> AppendEntries(const Ext4Blocks& blocks, const RawInode& directory, BlockRun run,
+Result<void> AppendEntries(const Ext4Blocks& blocks, const RawInode& directory, BlockSpan run,
                            std::vector<Dirent>& to) {
   TRY(CheckDirectory(directory));
   const EntryVisitor collect = Collector(to);

@@ -22,7 +22,7 @@ struct Dirent {
 Result<void> CheckDirectory(const RawInode& directory);
 
 // Appends the entries of consecutive blocks of a directory; hash tree nodes hold none.
-Result<void> AppendEntries(const Ext4Blocks& blocks, const RawInode& directory, BlockRun run,
+Result<void> AppendEntries(const Ext4Blocks& blocks, const RawInode& directory, BlockSpan run,
                            std::vector<Dirent>& to);
 
 // All entries of a directory, in the order of the disk.

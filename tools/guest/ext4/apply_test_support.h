@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests: the plan that carries out a change set on a target equal to its base, and all that
+// has to hold afterwards.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/guest/change_set.h"
+#include "tools/guest/ext4/apply.h"
+#include "tools/guest/ext4/verify.h"
+#include "tools/guest/plan.h"
+
+namespace mica::guest::testing {
+
+// A planner with nothing to merge: the target is the common base.
+Plan PlanToRepeat(const ChangeSet& ours);
+
+struct Rebased {
+  Plan plan;
+  ApplyResult applied;
+};
+
+// Applies `plan` to `result` (a copy of the image `target`), closes it, runs e2fsck -fn and
+// verifies; every failure is a test failure.
+ApplyResult ApplyAndVerify(const Plan& plan, const std::string& target, const std::string& result,
+                           const std::string& ours);
+
+}  // namespace mica::guest::testing
