@@ -130,7 +130,7 @@ Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result, FileSy
   const Stopwatch watch(figures_.check_seconds);
   OffsetDevice partition(result, pair_.target);
   guest::SyncDevice device(loop_, partition);
-  ASSIGN(const guest::CheckResult checked, guest::CheckFileSystem(device));
+  ASSIGN(const guest::CheckReport checked, guest::CheckExt4(device, guest::CheckOptions{}));
   if (!checked.clean) wrong.push_back("e2fsck: " + checked.text);
   return wrong;
 }
