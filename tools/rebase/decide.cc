@@ -114,7 +114,9 @@ void DecideRemovedAndChanged(MergeScene& scene, MergeItem& item, Side removed_by
     item.Note(Action::kRemoved, Severity::kInfo, "the other side only touched it");
     return;
   }
-  const bool by_unit = item.forced != nullptr && item.decision.both() == BothChanged::kUnit;
+  const BothChanged both = item.decision.both();
+  const bool by_unit =
+      item.forced != nullptr && (both == BothChanged::kUnit || both == BothChanged::kMerge);
   const DeleteModify rule = item.decision.delete_modify();
   Side side = changed_by;
   Severity severity = Severity::kWarn;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two renderings of a report: JSON lines for programs, text for people.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "tools/rebase/report.h"
+
+namespace mica::rebase {
+
+// What the renderings need beyond the report.
+struct ReportContext {
+  // Facts about the whole rebase for the summary (images, digests, policy), by name.
+  std::map<std::string, std::string> facts;
+  // The files losing versions were saved as, in the order of the rescue items; may be empty.
+  std::span<const std::string> rescued;
+};
+
+// UTF-8 as it is; where the bytes are not UTF-8 or hold control characters, those bytes as \xNN and
+// every backslash doubled.
+struct EscapedPath {
+  std::string text;
+  bool escaped = false;
+};
+EscapedPath EscapePath(std::string_view path);
+
+// One object a line, the last one {"summary": …}. Stable: members are added, never changed.
+//   topic path [path_escaped] [other_paths] kind ours theirs action severity [detail] [rule]
+//   [merger] [package] [saved] [saved_beside] [base] [our] [their] ({size, modified, xxh3})
+std::string FormatReportJson(const Report& report, const ReportContext& context);
+
+enum class ReportDetail : uint8_t {
+  kAttention,  // what is not info
+  kAll,
+};
+
+// Grouped by severity, the worst first, and a summary.
+std::string FormatReportText(const Report& report, const ReportContext& context,
+                             ReportDetail detail);
+
+// One line: how many entries of which severity, and what that means.
+std::string FormatReportSummary(const Report& report);
+
+}  // namespace mica::rebase
