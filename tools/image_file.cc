@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "formats/parent_path.h"
 #include "formats/registry.h"
 
 namespace mica {
@@ -36,13 +37,8 @@ Async<OpenParentImage> OpenParent(Host& host, std::filesystem::path path,
 
 Result<ParentReference> ReferenceTo(const OpenParentImage& parent,
                                     const std::filesystem::path& child) {
-  std::error_code failed;
-  const std::filesystem::path from = std::filesystem::canonical(DirectoryOf(child), failed);
-  if (failed) return ErrnoError(failed.value(), DirectoryOf(child).native());
-  const std::filesystem::path to = std::filesystem::canonical(DirectoryOf(parent.path), failed);
-  if (failed) return ErrnoError(failed.value(), DirectoryOf(parent.path).native());
   ParentReference reference;
-  reference.path = (to / parent.path.filename()).lexically_relative(from).native();
+  ASSIGN(reference.path, RecordedParentPath(parent.path, child));
   reference.format = parent.info().format;
   reference.identity = parent.info().identity;
   return reference;

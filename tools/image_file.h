@@ -31,9 +31,7 @@ struct OpenParentImage {
 Async<OpenParentImage> OpenParent(Host& host, std::filesystem::path path,
                                   std::optional<std::string> format);
 
-// `parent` as the image `child` records it: relative to the directory of the child's file, so that
-// the two can be moved together. Symbolic links of directories are followed, that of the parent's
-// own name is kept. Both directories must exist.
+// `parent` as the image `child` records it, by path (parent_path.h), format and identity.
 Result<ParentReference> ReferenceTo(const OpenParentImage& parent,
                                     const std::filesystem::path& child);
 

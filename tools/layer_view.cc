@@ -2,8 +2,8 @@
 #include "tools/layer_view.h"
 
 #include "formats/open_chain.h"
+#include "formats/parent_path.h"
 #include "tools/image_file.h"
-#include "tools/temporary_file.h"
 
 namespace mica {
 
@@ -24,7 +24,7 @@ Async<LayerView> ViewLayer(Host& host, std::filesystem::path path,
   CO_ASSIGN(const FileStat stat, co_await host.Stat(path));
   view.file_bytes = stat.size;
   view.allocated_bytes = stat.allocated_bytes;
-  if (view.info.parent) view.parent_path = DirectoryOf(path) / view.info.parent->path;
+  if (view.info.parent) view.parent_path = ResolveParentPath(path, view.info.parent->path);
   co_return view;
 }
 

@@ -71,4 +71,20 @@ Result<void> ParseKeyValues(std::string_view text, std::map<std::string, std::st
   }
 }
 
+Result<HostPort> ParseHostPort(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  const std::string_view host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  // Without brackets the last colon of an IPv6 address would be taken for the port's.
+  const bool ambiguous = !bracketed && host.find_first_of(":[]") != std::string_view::npos;
+  if (colon == std::string_view::npos || colon + 1 == text.size() || ambiguous) {
+    return Error{Errc::kInvalidArgument,
+                 fmt::format("expected HOST:PORT, :PORT or [IPv6]:PORT, found '{}'", text)};
+  }
+  HostPort parsed;
+  parsed.host = bracketed ? host.substr(1, host.size() - 2) : host;
+  parsed.port = text.substr(colon + 1);
+  return parsed;
+}
+
 }  // namespace mica

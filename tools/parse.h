@@ -18,4 +18,12 @@ Result<uint64_t> ParseSize(std::string_view text);
 // "key=value,key=value"; later keys replace earlier ones, so that -o may be given again.
 Result<void> ParseKeyValues(std::string_view text, std::map<std::string, std::string>& into);
 
+struct HostPort {
+  std::string host;  // empty: every address
+  std::string port;
+};
+
+// "HOST:PORT", ":PORT" or "[IPv6]:PORT". Neither part is looked up.
+Result<HostPort> ParseHostPort(std::string_view text);
+
 }  // namespace mica

@@ -55,5 +55,22 @@ TEST(ParseKeyValuesTest, RefusesWhatIsNoPair) {
   }
 }
 
+TEST(ParseHostPortTest, TakesNamesAndAddresses) {
+  EXPECT_EQ(ParseHostPort("example.org:10809")->host, "example.org");
+  EXPECT_EQ(ParseHostPort("example.org:10809")->port, "10809");
+  EXPECT_EQ(ParseHostPort(":nbd")->host, "");
+  EXPECT_EQ(ParseHostPort(":nbd")->port, "nbd");
+  EXPECT_EQ(ParseHostPort("[::1]:0")->host, "::1");
+  EXPECT_EQ(ParseHostPort("[::1]:0")->port, "0");
+}
+
+TEST(ParseHostPortTest, RefusesWhatIsNone) {
+  for (const char* text : {"", "10809", "host", "host:", "::1:10809", "[::1]", "[]:1", "a]:1"}) {
+    const Result<HostPort> parsed = ParseHostPort(text);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_EQ(parsed.error().code, Errc::kInvalidArgument);
+  }
+}
+
 }  // namespace
 }  // namespace mica

@@ -7,8 +7,9 @@ namespace mica {
 
 namespace {
 
-constexpr std::array kVerbs{&AddCreate, &AddClone, &AddSeal,    &AddInfo,
-                            &AddMap,    &AddCheck, &AddCompare, &AddConvert};
+constexpr std::array kVerbs{&AddCreate,  &AddClone,   &AddSeal,   &AddInfo,    &AddMap, &AddCheck,
+                            &AddCompare, &AddConvert, &AddServe,  &AddLs,      &AddCat, &AddExtract,
+                            &AddDiff,    &AddFit,     &AddRebase, &AddRollback};
 
 }  // namespace
 

@@ -22,5 +22,13 @@ Verb AddMap(CLI::App& program);
 Verb AddCheck(CLI::App& program);
 Verb AddCompare(CLI::App& program);
 Verb AddConvert(CLI::App& program);
+Verb AddServe(CLI::App& program);
+Verb AddLs(CLI::App& program);
+Verb AddCat(CLI::App& program);
+Verb AddExtract(CLI::App& program);
+Verb AddDiff(CLI::App& program);
+Verb AddFit(CLI::App& program);
+Verb AddRebase(CLI::App& program);
+Verb AddRollback(CLI::App& program);
 
 }  // namespace mica

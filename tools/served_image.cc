@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/served_image.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "engine/async/when_all.h"
+#include "tools/layer_view.h"
+#include "tools/output.h"
+
+namespace mica {
+
+namespace {
+
+Async<void> CloseOne(ServedImage& image) {
+  Result<void> closed = co_await image.chain->Close();
+  if (closed) co_return closed;
+  Error error = std::move(closed).error().WithContext(image.path);
+  PrintError(
+      fmt::format("{}; the image was not closed cleanly and is checked when it is next "
+                  "opened",
+                  error.message));
+  co_return error;
+}
+
+}  // namespace
+
+ExportWord ParseExport(std::string_view word) {
+  const size_t equals = word.find('=');
+  const size_t slash = word.find('/');
+  if (equals == std::string_view::npos || slash < equals) {
+    return {std::filesystem::path(word).stem().native(), std::string(word)};
+  }
+  return {std::string(word.substr(0, equals)), std::string(word.substr(equals + 1))};
+}
+
+Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess access) {
+  CO_ASSIGN(const LayerView view, co_await ViewLayer(host, word.path, access.format));
+  OpenChainOptions options;
+  options.format = access.format;
+  options.writable = !access.read_only && !view.info.sealed;
+  ServedImage image;
+  image.name = word.name;
+  image.path = word.path;
+  CO_ASSIGN(image.chain, co_await OpenChain(host, word.path, options));
+  co_return image;
+}
+
+Async<void> CloseServedImages(EventLoop& loop, std::vector<ServedImage>& images) {
+  std::vector<Async<void>> closing;
+  for (ServedImage& image : images) closing.push_back(CloseOne(image));
+  co_return co_await WhenAll(loop, std::move(closing));
+}
+
+}  // namespace mica
