@@ -71,8 +71,11 @@ Result<struct stat> CheckKind(int fd, const std::string& path) {
   struct stat status{};
   if (::fstat(fd, &status) != 0) return ErrnoError(errno, "stat " + path);
   if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return status;
-  return Error{Errc::kInvalidArgument,
-               fmt::format("open {}: expected a regular file or a block device", path)};
+  // With an errno: it is what the host has there that is wrong, not how we were asked.
+  const bool directory = S_ISDIR(status.st_mode);
+  return Error{Errc::kInvalidArgument, directory ? EISDIR : EINVAL,
+               fmt::format("open {}: expected a regular file or a block device, found {}", path,
+                           directory ? "a directory" : "something else")};
 }
 
 struct OpenedFd {
