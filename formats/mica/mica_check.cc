@@ -156,7 +156,7 @@ Async<CheckReport> MicaFormat::Check(Host& host, const std::filesystem::path& pa
             co_await native::OpenMicaFile(host, path, options));
   CheckReport report;
   CO_ASSIGN(const uint64_t size, co_await open->image.file->Size());
-  native::Checker checker(open->image, scope, report, DivideRoundUp(size, native::kSlotBytes));
+  native::Checker checker(open->image, scope, report, size / native::kSlotBytes);
   CO_TRY(co_await checker.Run());
   co_return report;
 }

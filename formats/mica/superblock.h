@@ -49,7 +49,6 @@ struct Superblock {
   }
   // First eight bytes of the UUID, which mark this image's log pages and regions.
   [[nodiscard]] uint64_t Tag() const noexcept;
-  friend bool operator==(const Superblock&, const Superblock&) = default;
 };
 
 // True when the block begins or ends like a superblock, valid or not.
