@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "tools/rebase/dpkg/md5.h"
+
 namespace mica::rebase {
 namespace {
 
@@ -52,6 +54,16 @@ Result<uint64_t> DigestContent(FileRef file) {
     ASSIGN(const size_t size, ReadFully(file, offset, piece));
     XXH3_64bits_update(state.get(), piece.data(), size);
     if (size < kPiece) return XXH3_64bits_digest(state.get());
+  }
+}
+
+Result<std::string> Md5Content(FileRef file) {
+  Md5 md5;
+  std::vector<std::byte> piece(kPiece);
+  for (uint64_t offset = 0;; offset += kPiece) {
+    ASSIGN(const size_t size, ReadFully(file, offset, piece));
+    md5.Add(ConstBytes(piece).first(size));
+    if (size < kPiece) return std::move(md5).Finish();
   }
 }
 

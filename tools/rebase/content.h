@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+#include <string>
 
 #include "engine/base/result.h"
 #include "tools/guest/volume.h"
@@ -21,5 +21,8 @@ Result<bool> SameContent(FileRef a, FileRef b);
 
 // XXH3, 64 bits, of the content.
 Result<uint64_t> DigestContent(FileRef file);
+
+// MD5 in lower-case hex, as package databases have it.
+Result<std::string> Md5Content(FileRef file);
 
 }  // namespace mica::rebase

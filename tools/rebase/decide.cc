@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tools/rebase/content.h"
 #include "tools/rebase/merge_attributes.h"
 #include "tools/rebase/merge_content.h"
 #include "tools/rebase/merge_item.h"
@@ -70,6 +71,17 @@ void DecideDropped(MergeScene& scene, MergeItem& item) {
   if (regenerate) scene.out.regenerate.push_back(item.entry.path);
 }
 
+// Whether ours is something else than what its package brought. Unknown counts as edited.
+Result<bool> EditedByOwner(MergeScene& scene, const MergeItem& item) {
+  for (const guest::Name& name : item.node.ours().view->names) {
+    const auto at = scene.packages.our_digests.find(name.path);
+    if (at == scene.packages.our_digests.end()) continue;
+    ASSIGN(const std::string digest, Md5Content(item.File(scene, Version::kOurs)));
+    return digest != at->second;
+  }
+  return !item.node.path().starts_with("/var/lib/dpkg/info/");
+}
+
 // Every file of a contested package is its unit's side's.
 Result<void> DecideUnit(MergeScene& scene, MergeItem& item) {
   Node& node = item.node;
@@ -89,6 +101,10 @@ Result<void> DecideUnit(MergeScene& scene, MergeItem& item) {
            SameContent(item.File(scene, Version::kOurs), item.File(scene, Version::kTheirs)));
     if (same) return {};
   }
+  ASSIGN(const bool edited, EditedByOwner(scene, item));
+  if (!edited) return {};
+  item.Raise(item.decision.severity().value_or(Severity::kWarn),
+             "the VM's version may be edited by hand");
   item.SaveLoser(scene, Side::kOurs);
   return {};
 }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tools/rebase/dpkg/md5.h"
 #include "tools/rebase/planner.h"
 #include "tools/rebase/policy_parse.h"
 #include "tools/rebase/posix_acl.h"
@@ -119,6 +120,28 @@ TEST_F(LinuxGuest, ContestedPackageComesFromTheHigherVersionAsAWhole) {
   EXPECT_EQ(unit->action, Action::kTheirs);
   EXPECT_EQ(unit->severity, Severity::kNotice);
   EXPECT_EQ(r.Entry("/usr/share/t/o").package, "tool");
+}
+
+TEST_F(LinuxGuest, ContestedFilesAreSavedOnlyWhereTheOwnerEditedThem) {
+  const std::map<std::string, std::string> files = {{"/usr/bin/tool", "tool 1.2"},
+                                                    {"/usr/share/t/d", "d 1.2"}};
+  Install(s_.ours, {"tool", "1.2", files, ""});
+  std::string sums;
+  for (const auto& [path, content] : files) {
+    Md5 md5;
+    md5.Add(AsBytes(content));
+    sums += std::move(md5).Finish() + "  " + path.substr(1) + "\n";
+  }
+  Put(s_.ours, "/var/lib/dpkg/info/tool.md5sums", sums);
+  Put(s_.ours, "/usr/share/t/d", "edited");
+  Install(s_.theirs, {"tool", "1.3", {{"/usr/bin/tool", "tool 1.3"}, {"/usr/share/t/d", "d"}}, ""});
+  const RebaseResult r = Rebase();
+  EXPECT_EQ(r.tree.Content("/usr/share/t/d"), "d");
+  ASSERT_EQ(r.outcome.rescues.size(), 1u);
+  EXPECT_EQ(r.outcome.rescues[0].path, "/usr/share/t/d");
+  EXPECT_EQ(r.Entry("/usr/share/t/d").severity, Severity::kWarn);
+  EXPECT_EQ(r.Entry("/usr/bin/tool").severity, Severity::kInfo);
+  EXPECT_FALSE(r.tree.Has("/var/lib/dpkg/info/tool.md5sums"));
 }
 
 TEST_F(LinuxGuest, ContestedPackageOfOursReplacesFilesOnlyTheirsChanged) {

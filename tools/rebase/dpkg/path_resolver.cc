@@ -28,30 +28,34 @@ Result<std::string> PathResolver::Resolve(std::string_view path) {
   const std::string clean = Normalize(path);
   if (clean.empty()) return std::string("/");
   const size_t slash = clean.rfind('/');
-  ASSIGN(const std::string directory, Directory(clean.substr(0, slash), kLinksMax));
-  return directory + clean.substr(slash);
+  ASSIGN(const Place directory, Directory(clean.substr(0, slash), kLinksMax));
+  return directory.path + clean.substr(slash);
 }
 
-Result<std::string> PathResolver::Directory(const std::string& path, int links_left) {
-  if (path.empty()) return path;
+Result<PathResolver::Place> PathResolver::Directory(const std::string& path, int links_left) {
+  if (path.empty()) return Place{"", volume_.root()};
   if (const auto known = directories_.find(path); known != directories_.end()) {
     return known->second;
   }
   const size_t slash = path.rfind('/');
-  ASSIGN(const std::string parent, Directory(path.substr(0, slash), links_left));
-  std::string resolved = parent + path.substr(slash);
-  ASSIGN(const auto inode, guest::LookupPath(volume_, resolved));
-  if (inode) {
-    ASSIGN(const guest::Object object, volume_.Stat(*inode));
+  ASSIGN(const Place parent, Directory(path.substr(0, slash), links_left));
+  Place place = {parent.path + path.substr(slash), std::nullopt};
+  if (parent.inode) {
+    ASSIGN(place.inode, volume_.LookupIn(*parent.inode, path.substr(slash + 1)));
+  }
+  if (place.inode) {
+    ASSIGN(const guest::Object object, volume_.Stat(*place.inode));
     if (object.kind == guest::ObjectKind::kSymlink && links_left > 0) {
       const bool absolute = object.symlink_target.starts_with('/');
       const std::string target =
-          Normalize(absolute ? object.symlink_target : parent + "/" + object.symlink_target);
-      ASSIGN(resolved, Directory(target, links_left - 1));
+          Normalize(absolute ? object.symlink_target : parent.path + "/" + object.symlink_target);
+      ASSIGN(place, Directory(target, links_left - 1));
+    } else if (object.kind != guest::ObjectKind::kDirectory) {
+      place.inode.reset();
     }
   }
-  directories_.emplace(path, resolved);
-  return resolved;
+  directories_.emplace(path, place);
+  return place;
 }
 
 }  // namespace mica::rebase

@@ -4,6 +4,8 @@
 // package.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,10 +23,15 @@ class PathResolver {
   Result<std::string> Resolve(std::string_view path);
 
  private:
-  Result<std::string> Directory(const std::string& path, int links_left);
+  struct Place {
+    std::string path;               // resolved; "" is the root
+    std::optional<uint64_t> inode;  // empty when it is not there
+  };
+
+  Result<Place> Directory(const std::string& path, int links_left);
 
   guest::Volume& volume_;
-  std::unordered_map<std::string, std::string> directories_;  // "" is the root
+  std::unordered_map<std::string, Place> directories_;  // by path as it is written
 };
 
 }  // namespace mica::rebase

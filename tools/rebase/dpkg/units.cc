@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::string_view kStatusPath = "/var/lib/dpkg/status";
 constexpr std::string_view kInfoPath = "/var/lib/dpkg/info";
+constexpr size_t kMd5Length = 32;  // hex digits
+constexpr size_t kOurs = 1;        // in arrays of the three versions
 constexpr uint64_t kDatabaseSizeMax = uint64_t{256} << 20;
 
 Result<std::string> ReadIfThere(guest::Volume& volume, std::string_view path) {
@@ -137,16 +139,34 @@ class Builder {
       TRY(AddList(i, *package, conffiles, forced));
       TRY(AddRecords(i, *package, forced));
     }
+    const Package* ours = Find(packages_[kOurs], key);
+    if (!unit.contested || unit.side == Side::kOurs || ours == nullptr) return {};
+    return AddOurDigests(*ours);
+  }
+
+  // Lines of "MD5  path without the first slash".
+  Result<void> AddOurDigests(const Package& package) {
+    ASSIGN(const std::string sums, ReadRecord(kOurs, package, ".md5sums"));
+    for (const std::string& line : SplitText(sums, "\n")) {
+      if (line.size() <= kMd5Length + 2) continue;
+      ASSIGN(const std::string path, resolvers_[kOurs].Resolve(line.substr(kMd5Length + 2)));
+      out_.our_digests.emplace(path, line.substr(0, kMd5Length));
+    }
     return {};
+  }
+
+  Result<std::string> ReadRecord(size_t version, const Package& package, const char* extension) {
+    for (const std::string& name : {package.name, package.key()}) {
+      ASSIGN(std::string text,
+             ReadIfThere(*volumes_[version], std::string(kInfoPath) + "/" + name + extension));
+      if (!text.empty()) return text;
+    }
+    return std::string();
   }
 
   Result<void> AddList(size_t version, const Package& package,
                        const std::set<std::string>& conffiles, const ForcedSide& forced) {
-    std::string list;
-    for (const std::string& name : {package.name, package.key()}) {
-      ASSIGN(list, ReadIfThere(*volumes_[version], std::string(kInfoPath) + "/" + name + ".list"));
-      if (!list.empty()) break;
-    }
+    ASSIGN(const std::string list, ReadRecord(version, package, ".list"));
     for (const std::string& path : SplitText(list, "\n")) {
       if (path.empty() || path == "/." || conffiles.contains(path)) continue;
       ASSIGN(const std::string resolved, resolvers_[version].Resolve(path));

@@ -3,6 +3,7 @@
 // package, its files, its records and its status stanza come from one side, never a mix.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,9 @@ struct PackageTrees {
 struct PackageUnits {
   std::vector<PackageUnit> units;  // of packages that a side changed
   ForcedSides paths;               // their files, but for configuration files
+  // MD5, in hex, of files as ours' version of a contested package has them, where the new master's
+  // is taken: what the VM's owner did not touch needs no saving.
+  std::map<std::string, std::string, std::less<>> our_digests;
 
   // The side of the package's record; empty when no side changed the package, or both did alike.
   [[nodiscard]] std::optional<Side> SideOf(std::string_view name,
