@@ -39,7 +39,10 @@ class MicaLayer final : public Layer {
   [[nodiscard]] Result<void> CheckWritable() const;
   Async<void> LoadAndPin(uint64_t first_block, uint64_t end_block);
   void UnpinAll(uint64_t first_block, uint64_t end_block);
-  Async<void> MakeRoom(uint64_t first_block, uint64_t end_block, uint64_t data_slots);
+  // What room is asked for. Only what adds blocks leaves the reserve alone.
+  enum class Purpose : uint8_t { kAdd, kReplace };
+  [[nodiscard]] Purpose PurposeOf(uint64_t first_block, uint64_t end_block);
+  Async<void> MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose);
   Async<void> UnmapLeaf(uint64_t first_block, uint64_t end_block, const LeafEntry& entry);
   void PublishBlocks(uint64_t first_block, Slot first_slot, std::span<const BlockDigest> digests);
   InFlight TakeInFlight(uint64_t token);

@@ -15,6 +15,9 @@ uint64_t NextRegion(uint64_t block) {
   return (block / kBlocksPerRegion + 1) * kBlocksPerRegion;
 }
 constexpr uint32_t kLeavesPerTurn = 64;
+// Slots that only rewrites and trims may use, which give as many back after the next barrier: on a
+// full host the guest can still change what it has.
+constexpr uint64_t kReserveSlots = (uint64_t{1} << 20) / kSlotBytes;
 
 }  // namespace
 
@@ -48,11 +51,26 @@ void MicaLayer::UnpinAll(uint64_t first_block, uint64_t end_block) {
   }
 }
 
+// kReplace when every block has a slot of its own already. All leaves are loaded.
+MicaLayer::Purpose MicaLayer::PurposeOf(uint64_t first_block, uint64_t end_block) {
+  for (uint64_t block = first_block; block < end_block; block = NextLeaf(block)) {
+    const BlockMap::Found found = image_.map.Lookup(block);
+    if (found.kind != BlockMap::Found::Kind::kLeaf) return Purpose::kAdd;
+    const uint64_t leaf_end = std::min(end_block, NextLeaf(block));
+    for (uint64_t i = block; i < leaf_end; ++i) {
+      const auto index = static_cast<uint32_t>(i % kBlocksPerLeaf);
+      if (!IsPlace(found.leaf->Get(index).slot)) return Purpose::kAdd;
+    }
+  }
+  return Purpose::kReplace;
+}
+
 // Room for data and for the map entries it needs. Slots that wait for a barrier are recycled before
 // the write fails.
-Async<void> MicaLayer::MakeRoom(uint64_t first_block, uint64_t end_block, uint64_t data_slots) {
+Async<void> MicaLayer::MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose) {
+  if (purpose == Purpose::kAdd) data_slots += kReserveSlots;
   for (uint32_t attempt = 0;; ++attempt) {
-    const uint64_t growth = image_.map.GrowthMax(first_block, end_block);
+    const uint64_t growth = image_.map.GrowthMax(write.first_block, write.end_block);
     Result<void> room = co_await open_->space.Ensure(data_slots + growth);
     if (room || room.error().code != Errc::kNoSpace || attempt == 2) co_return room;
     // First a barrier; then a checkpoint, which turns the room set aside for it into free slots.
@@ -74,7 +92,8 @@ Async<WritePlan> MicaLayer::PrepareWrite(ByteRange range) {
     CO_TRY(co_await open_->committer.Flush());  // the host cannot keep up: let it
   }
   CO_TRY(co_await LoadAndPin(write.first_block, write.end_block));
-  const Result<void> room = co_await MakeRoom(write.first_block, write.end_block, blocks);
+  const Purpose purpose = PurposeOf(write.first_block, write.end_block);
+  const Result<void> room = co_await MakeRoom(write, blocks, purpose);
   if (!room) {
     UnpinAll(write.first_block, write.end_block);
     co_return room.error();
@@ -173,7 +192,10 @@ Async<void> MicaLayer::Unmap(ByteRange range, ExtentKind becomes) {
 
 Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, const LeafEntry& entry) {
   CO_TRY(co_await LoadAndPin(first_block, end_block));
-  const Result<void> room = co_await MakeRoom(first_block, end_block, 0);
+  InFlight change;
+  change.first_block = first_block;
+  change.end_block = end_block;
+  const Result<void> room = co_await MakeRoom(change, 0, Purpose::kReplace);
   if (!room) {
     UnpinAll(first_block, end_block);
     co_return room;
