@@ -52,8 +52,9 @@ EventLoop::Time EpollLoop::Now() const noexcept {
 }
 
 int EpollLoop::Arm(int fd, const Waiters& waiters) noexcept {
-  uint32_t events = EPOLLONESHOT | EPOLLRDHUP;
-  if (waiters.reader) events |= EPOLLIN;
+  // A half-closed peer is news for a reader only; a writer would be woken by it for ever.
+  uint32_t events = EPOLLONESHOT;
+  if (waiters.reader) events |= EPOLLIN | EPOLLRDHUP;
   if (waiters.writer) events |= EPOLLOUT;
   // A registration disappears with its descriptor, unseen by us; so the kernel is asked.
   const int error = Control(epoll_.get(), EPOLL_CTL_MOD, fd, events);
