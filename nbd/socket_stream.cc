@@ -59,10 +59,17 @@ Async<void> SocketStream::Send(std::span<const ConstBytes> parts) {
     iov_.push_back({const_cast<std::byte*>(part.data()), part.size()});
   }
   size_t first = 0;
+  bool waited = false;
   while (first != iov_.size()) {
     CO_ASSIGN(const size_t sent, TrySend(first));
     first = Advance(first, sent);
-    if (sent == 0) CO_TRY(co_await loop_.WaitReady(socket_.get(), Readiness::kWritable));
+    if (sent == 0) {
+      // io_uring's poll reports the hang-up of a half-closed peer whatever one waits for, at once
+      // and again and again: then look every now and then instead.
+      if (waited) co_await loop_.SleepUntil(loop_.Now() + kFalseAlarmPause);
+      CO_TRY(co_await loop_.WaitReady(socket_.get(), Readiness::kWritable));
+    }
+    waited = sent == 0;
   }
   co_return Result<void>();
 }

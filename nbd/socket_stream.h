@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ class SocketStream final : public Stream {
  private:
   static constexpr int kUnixSendBufferBytes = 2 << 20;
   static constexpr size_t kPartsPerCallMax = 1024;  // IOV_MAX
+  static constexpr std::chrono::milliseconds kFalseAlarmPause{10};
 
   // Sends what the kernel takes of iov_ from `first` on; the number of bytes, 0 when it would
   // block.

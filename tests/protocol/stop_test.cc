@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The clean stop, over real sockets.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <array>
+
+#include "nbd/socket_stream.h"
 #include "tests/protocol/test_server.h"
 
 namespace mica::nbd {
@@ -97,6 +101,39 @@ TEST(Stop, AHalfClosedClientThatNeverReadsIsGivenUp) {
   client.Send(script);
   client.ShutdownWrite();
   server.WaitFor([&] { return server.server().connections() == 0; });
+}
+
+// A writer that waits on a peer which has half-closed must sleep: the hang-up is no news for it.
+TEST(Stop, AHalfClosedPeerDoesNotSpinTheLoop) {
+  const Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(TestedEngine());
+  ASSERT_TRUE(runtime);
+  EventLoop& loop = (*runtime)->loop();
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  SocketStream stream(loop, UniqueFd(ends[0]));
+  UniqueFd peer(ends[1]);
+  ASSERT_EQ(::shutdown(peer.get(), SHUT_WR), 0);
+  struct Body {
+    static Task<void> Send(Stream& to, bool& ended) {
+      const std::vector<std::byte> much(16u << 20);
+      const ConstBytes part = much;
+      const Result<void> sent = co_await to.Send(std::span(&part, 1));
+      EXPECT_FALSE(sent);
+      ended = true;
+    }
+  };
+  bool ended = false;
+  loop.Spawn(Body::Send(stream, ended));
+  bool over = false;
+  const Timer timer(loop, loop.Now() + std::chrono::milliseconds(100), [&] { over = true; });
+  int turns = 0;
+  loop.RunUntil([&] {
+    ++turns;
+    return over;
+  });
+  EXPECT_LT(turns, 100);
+  peer.Close();
+  loop.RunUntil([&] { return ended; });
 }
 
 }  // namespace
