@@ -83,6 +83,10 @@ Result<void> CheckFields(const Superblock& superblock) {
     return Error{Errc::kCorrupt, fmt::format("superblock: virtual size {} is above the limit {}",
                                              superblock.virtual_size, kVirtualSizeMax)};
   }
+  constexpr uint64_t kNumberMax = uint64_t{1} << 62;  // no image gets there by counting
+  if (superblock.sequence > kNumberMax || superblock.log_tail_sequence > kNumberMax) {
+    return Error{Errc::kCorrupt, "superblock: an impossible sequence number"};
+  }
   const SlotRun& log = superblock.log;
   if (!IsPlace(log) || log.count < kLogSlotsMin || log.count > kLogSlotsLimit ||
       superblock.log_slots_max > kLogSlotsLimit || superblock.log_tail_index >= log.count ||

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the corpus of the mica fuzz targets: `make_corpus tests/fuzz/corpus`. The files are in the
+// tree; run it again after a change of the format.
+#include <filesystem>
+#include <fstream>
+
+#include "engine/async/memory_loop.h"
+#include "engine/async/sync_wait.h"
+#include "engine/image_chain.h"
+#include "engine/io/memory_host.h"
+#include "formats/mica/log_page.h"
+#include "formats/mica/mica_format.h"
+#include "formats/mica/region_codec.h"
+#include "formats/open_chain.h"
+
+namespace {
+
+using namespace mica;  // NOLINT(google-build-using-namespace)
+
+void Save(const std::filesystem::path& path, ConstBytes bytes) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream file(path, std::ios::binary);
+  const std::string_view text = AsText(bytes);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+}
+
+void SaveDecoderInput(const std::filesystem::path& path, uint8_t choice, ConstBytes bytes) {
+  std::vector<std::byte> input{std::byte{choice}};
+  input.insert(input.end(), bytes.begin(), bytes.end());
+  Save(path, input);
+}
+
+// A small image with a map and, unless it is closed, a log.
+std::vector<std::byte> MakeImage(bool close) {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  CreateOptions create;
+  create.virtual_size = (4 << 20) + 700;
+  create.extra["log_size"] = "32768";
+  create.extra["uuid"] = "00112233-4455-4677-8899-aabbccddeeff";
+  const MicaFormat format;
+  SyncWait(loop, format.Create(host, "/d", create)).value();
+  for (const bool last : {false, true}) {
+    OpenChainOptions open;
+    open.writable = true;
+    auto chain = SyncWait(loop, OpenChain(host, "/d", open)).value();
+    const std::vector<std::byte> data(8192, std::byte{last ? uint8_t{7} : uint8_t{9}});
+    SyncWait(loop, chain->Write(last ? 4096 : 0, data, Durability::kForced)).value();
+    SyncWait(loop, chain->Discard({0, 4096}, Durability::kForced)).value();
+    if (!last || close) SyncWait(loop, chain->Close()).value();
+  }
+  loop.RunUntil([&loop] { return loop.spawned_tasks() == 0; });
+  std::vector<std::byte> content = host.Content("/d").value();
+  // Room at the end of the file is not worth keeping in the tree.
+  while (content.size() > 4096 && IsZero(ConstBytes(content).last(4096))) {
+    content.resize(content.size() - 4096);
+  }
+  return content;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  const std::filesystem::path root = argv[1];
+  const std::vector<std::byte> clean = MakeImage(true);
+  const std::vector<std::byte> unclean = MakeImage(false);
+  Save(root / "mica_image" / "clean", clean);
+  Save(root / "mica_image" / "unclean", unclean);
+  const std::filesystem::path decoders = root / "mica_decoders";
+  SaveDecoderInput(decoders / "superblock", 0, ConstBytes(clean).first(4096));
+  native::RecordBatch batch;
+  const std::vector<BlockDigest> digests = {1, 2, 3};
+  batch.AddData(10, 20, digests);
+  batch.AddState(native::RecordKind::kZero, 100, 7);
+  uint64_t last_hash = 0;
+  const native::LogPageHeader header;
+  SaveDecoderInput(decoders / "log_page", 1,
+                   native::EncodeLogPages(batch, header, last_hash).span());
+  auto sparse = std::make_shared<native::Leaf>();
+  sparse->Set(5, {77, 1, 99});
+  auto uniform = std::make_shared<native::Leaf>();
+  uniform->SetRange(0, native::kBlocksPerLeaf, {native::kSlotZero, 1, 0});
+  const std::vector<native::RegionItem> items = {
+      {0, sparse, {}}, {3, nullptr, {40, 41, 5}}, {8, uniform, {}}, {9, uniform, {}}};
+  const std::vector<native::SlotRun> runs = {{100, 1}};
+  SaveDecoderInput(decoders / "region", 2, native::EncodeRegion(1, 2, items, runs).span());
+  native::RootBlock block(native::kRegionsPerRoot);
+  block[3] = {50, 2, 1234};
+  std::vector<std::byte> bytes(2 * native::kSlotBytes);
+  native::EncodeRootBlock(block, bytes);
+  SaveDecoderInput(decoders / "root_block", 3, ConstBytes(bytes).first(native::kSlotBytes));
+  native::EncodeDenseLeaf(*sparse, bytes);
+  SaveDecoderInput(decoders / "dense_leaf", 4, bytes);
+  return 0;
+}
