@@ -61,8 +61,8 @@ void TryRegion(const std::vector<std::byte>& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace mica::native;  // NOLINT(google-build-using-namespace)
   if (size == 0) return 0;
-  const auto* const begin = reinterpret_cast<const std::byte*>(data);
-  std::vector<std::byte> bytes(begin + 1, begin + size);
+  const std::span<const std::byte> input = std::as_bytes(std::span(data, size));
+  std::vector<std::byte> bytes(input.begin() + 1, input.end());
   switch (data[0] % 5) {
     case 0:
       TrySuperblock(std::move(bytes));

@@ -53,12 +53,12 @@ void Use(MemoryHost& host, bool writable) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const auto* const begin = reinterpret_cast<const std::byte*>(data);
+  const std::span<const std::byte> input = std::as_bytes(std::span(data, size));
   MemoryLoop loop;
   MemoryHost host(loop);
   // A crafted size or slot number must not make the simulated disk large.
   host.disk().SetSpaceLimit(uint64_t{64} << 20);
-  MakeFile(host, {begin, begin + size});
+  MakeFile(host, {input.begin(), input.end()});
   Use(host, false);
   Use(host, true);
   loop.RunUntil([&loop] { return loop.spawned_tasks() == 0; });
