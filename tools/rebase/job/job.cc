@@ -151,32 +151,28 @@ Result<void> SaveRescues(PlannedJob& job, const path& directory, JobOutcome& out
   return {};
 }
 
-}  // namespace
-
-Result<JobOutcome> PredictRebase(Host& host, const JobInput& input) {
-  JobOutcome outcome;
+Result<void> Predict(Host& host, const JobInput& input, JobOutcome& outcome) {
   const Stopwatch watch(outcome.total_seconds);
   ASSIGN(const std::unique_ptr<PlannedJob> job, PlanJob(host, input));
   CollectReports(*job, outcome);
   CollectFigures(*job, outcome);
-  TRY(SyncWait(host.loop(), CloseImages(job->images)));
-  return outcome;
+  return SyncWait(host.loop(), CloseImages(job->images));
 }
 
-Result<JobOutcome> RunRebase(Host& host, const JobInput& input, const JobOptions& options) {
-  JobOutcome outcome;
+Result<void> CheckOutputIsNew(Host& host, const path& output) {
+  const Result<FileStat> there = SyncWait(host.loop(), host.Stat(output));
+  if (!there) return {};
+  return Error{Errc::kExists, fmt::format("{}: expected a new name for the rebased delta, found "
+                                          "a file; remove it or choose another",
+                                          output.string())};
+}
+
+Result<void> Rebase(Host& host, const JobInput& input, const JobOptions& options,
+                    JobOutcome& outcome) {
   const Stopwatch watch(outcome.total_seconds);
   const path destination = options.output.value_or(input.vm);
   const path temporary = WithSuffix(destination, ".rebasing");
-  if (options.output) {
-    const Result<FileStat> there = SyncWait(host.loop(), host.Stat(*options.output));
-    if (there) {
-      return Error{Errc::kExists,
-                   fmt::format("{}: expected a new name for the rebased delta, found "
-                               "a file; remove it or choose another",
-                               options.output->string())};
-    }
-  }
+  if (options.output) TRY(CheckOutputIsNew(host, *options.output));
   ASSIGN(const std::unique_ptr<PlannedJob> job, PlanJob(host, input));
   CollectReports(*job, outcome);
   if (outcome.report.Highest() != Severity::kBlock) {
@@ -187,11 +183,24 @@ Result<JobOutcome> RunRebase(Host& host, const JobInput& input, const JobOptions
     if (!built) {
       const Result<void> removed = SyncWait(host.loop(), host.Remove(temporary));
       static_cast<void>(removed);  // the first error is the one to report
-      return std::move(built).error();
+      return built;
     }
   }
   CollectFigures(*job, outcome);
-  TRY(SyncWait(host.loop(), CloseImages(job->images)));
+  return SyncWait(host.loop(), CloseImages(job->images));
+}
+
+}  // namespace
+
+Result<JobOutcome> PredictRebase(Host& host, const JobInput& input) {
+  JobOutcome outcome;
+  TRY(Predict(host, input, outcome));
+  return outcome;
+}
+
+Result<JobOutcome> RunRebase(Host& host, const JobInput& input, const JobOptions& options) {
+  JobOutcome outcome;
+  TRY(Rebase(host, input, options, outcome));
   return outcome;
 }
 
