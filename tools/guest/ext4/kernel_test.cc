@@ -3,8 +3,12 @@
 // root for loop mounts.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tools/guest/ext4/diff_test_changes.h"
@@ -117,6 +121,113 @@ TEST_P(KernelTest, ChangesWhatTheKernelMadeAndTheKernelReadsIt) {
       "getfattr --only-values -n user.other shared-30 | grep -q x; : > big/by-the-kernel; rm -r "
       "big");
   ExpectClean(image_);
+}
+
+// Compares what Ext4Volume says of every object with what the kernel says.
+class TreeComparison {
+ public:
+  TreeComparison(Ext4Volume& volume, std::string mount)
+      : volume_(volume), mount_(std::move(mount)) {}
+
+  void Run() {
+    Compare(mount_, volume_.root());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(mount_)) {
+      const std::string path = entry.path().string();
+      SCOPED_TRACE(path);
+      const auto inode = LookupPath(volume_, path.substr(mount_.size()));
+      ASSERT_TRUE(inode) << inode.error().message;
+      ASSERT_TRUE(inode->has_value());
+      Compare(path, **inode);
+    }
+  }
+
+  [[nodiscard]] int compared() const { return compared_; }
+
+ private:
+  void Compare(const std::string& path, uint64_t inode) {
+    ++compared_;
+    struct stat expected{};
+    ASSERT_EQ(::lstat(path.c_str(), &expected), 0);
+    const auto object = volume_.Stat(inode);
+    ASSERT_TRUE(object) << object.error().message;
+    EXPECT_EQ(inode, expected.st_ino);
+    EXPECT_EQ(ModeBitsOf(object->kind) | object->attributes.mode, expected.st_mode);
+    EXPECT_EQ(object->attributes.uid, expected.st_uid);
+    EXPECT_EQ(object->attributes.gid, expected.st_gid);
+    EXPECT_EQ(object->link_count, expected.st_nlink);
+    EXPECT_EQ(object->attributes.modified.seconds, expected.st_mtim.tv_sec);
+    EXPECT_EQ(object->attributes.modified.nanoseconds, expected.st_mtim.tv_nsec);
+    EXPECT_EQ(object->attributes.xattrs, XattrsOf(path));
+    if (object->kind == ObjectKind::kCharDevice || object->kind == ObjectKind::kBlockDevice) {
+      EXPECT_EQ(object->device_major, major(expected.st_rdev));
+      EXPECT_EQ(object->device_minor, minor(expected.st_rdev));
+    }
+    if (object->kind == ObjectKind::kSymlink) {
+      EXPECT_EQ(object->symlink_target, std::filesystem::read_symlink(path).string());
+    }
+    if (object->kind != ObjectKind::kRegular) return;
+    std::ifstream file(path, std::ios::binary);
+    const std::string content((std::istreambuf_iterator<char>(file)), {});
+    const auto read = ReadWhole(volume_, inode, UINT64_MAX);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_TRUE(*read == content);
+  }
+
+  static std::map<std::string, std::string> XattrsOf(const std::string& path) {
+    std::map<std::string, std::string> xattrs;
+    std::string names(65536, '\0');
+    const ssize_t bytes = ::llistxattr(path.c_str(), names.data(), names.size());
+    for (ssize_t at = 0; at < bytes;) {
+      const std::string name = names.c_str() + at;
+      std::string value(65536, '\0');
+      const ssize_t size = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
+      value.resize(static_cast<size_t>(std::max<ssize_t>(size, 0)));
+      xattrs[name] = value;
+      at += static_cast<ssize_t>(name.size()) + 1;
+    }
+    return xattrs;
+  }
+
+  Ext4Volume& volume_;
+  std::string mount_;
+  int compared_ = 0;
+};
+
+TEST_P(KernelTest, ReadsEverythingAsTheKernelShowsIt) {
+  const uint64_t seed = 1;
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  const std::string frozen = scratch_.Path("frozen.img");
+  {
+    const LoopMount mount(image_, scratch_.Path("mnt"));
+    ASSERT_TRUE(mount.mounted());
+    Prng prng(seed);
+    RandomChanges(mount.path(), prng).Run(400);
+    Shell(fmt::format(
+        "set -e; cd {}; mkdir special; cd special; mkdir acl; setfacl -m "
+        "u:1234:rwx,g:70000:r,d:u:5:x acl; "
+        "cp /bin/true capable; setcap cap_net_raw+ep capable; mknod c c 1 3; mknod b b 4095 "
+        "1048575; "
+        "mkfifo p; "
+        "touch -d @0 epoch; touch -d '1965-03-04 05:06:07.123456789 UTC' old; echo x > late; "
+        "touch -d '2037-12-31 23:59:59.999999999 UTC' late; ln -s short s; ln -s $(printf 'x%.0s' "
+        "$(seq 60)) s60; "
+        "ln -s $(printf 'x%.0s' $(seq 900)) s900; dd if=/dev/urandom of=holes bs=3000 count=3 "
+        "seek=40 status=none; "
+        "printf %0150d 0 > inline; printf %060d 0 > inline60; : > empty; chown 100000:4000000000 "
+        "late; "
+        "setfattr -n trusted.t -v '' late; setfattr -n user.hex -v 0x00ff00 late; sync -f .",
+        mount.path()));
+  }
+  CopyImage(image_, frozen);
+  const LoopMount mount(image_, scratch_.Path("mnt"));
+  MemoryLoop loop;
+  FileDevice copy(frozen);
+  SyncDevice copy_sync(loop, copy);
+  const auto volume = Ext4Volume::Open(copy_sync, {});
+  ASSERT_TRUE(volume) << volume.error().message;
+  TreeComparison comparison(**volume, mount.path());
+  comparison.Run();
+  EXPECT_GT(comparison.compared(), 50);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -74,12 +74,18 @@ Result<RawInode> Ext4Writer::NewInode(const Place& at, const NewObject& object) 
   return inode;
 }
 
+Result<void> Ext4Writer::CheckNew(const NewObject& object) const {
+  TRY(CheckXattrNames(object.attributes.xattrs));
+  if (object.kind != ObjectKind::kSymlink) return {};
+  const std::string& target = object.symlink_target;
+  const size_t bytes_max = std::min<size_t>(kSymlinkBytesMax, context_.fs()->blocksize - 1);
+  if (!target.empty() && target.size() <= bytes_max && target.find('\0') == std::string::npos)
+    return {};
+  return Error{Errc::kInvalidArgument,
+               fmt::format("a symlink cannot have a target of {} bytes", target.size())};
+}
+
 Result<void> Ext4Writer::FillSymlink(RawInode& inode, const std::string& target) {
-  if (target.empty() || target.size() > kSymlinkBytesMax ||
-      target.size() >= context_.fs()->blocksize) {
-    return Error{Errc::kInvalidArgument,
-                 fmt::format("a symlink target of {} bytes", target.size())};
-  }
   const Bytes area = inode.block_area();
   if (target.size() < area.size()) {
     std::memcpy(area.data(), target.data(), target.size());
@@ -116,6 +122,7 @@ Result<void> Ext4Writer::FillInode(RawInode& inode, const Place& at, const NewOb
 
 Result<uint64_t> Ext4Writer::Create(const Place& at, const NewObject& object) {
   const bool is_directory = object.kind == ObjectKind::kDirectory;
+  TRY(CheckNew(object));
   ASSIGN(RawInode inode, NewInode(at, object));
   // The name first: it fails for the ordinary reasons (exists, not a directory) with nothing done.
   TRY(AddEntry(context_, at.directory, {at.leaf, inode.number, object.kind}));

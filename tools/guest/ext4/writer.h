@@ -57,6 +57,7 @@ class Ext4Writer {
   Result<FileWriter> OpenFile(uint64_t inode) { return FileWriter::Open(context_, inode); }
 
  private:
+  [[nodiscard]] Result<void> CheckNew(const NewObject& object) const;
   Result<RawInode> NewInode(const Place& at, const NewObject& object);
   Result<void> FillInode(RawInode& inode, const Place& at, const NewObject& object);
   Result<void> FillSymlink(RawInode& inode, const std::string& target);

@@ -352,6 +352,12 @@ TEST_F(WriterTest, OrdinaryMistakesAreErrorsAndChangeNothing) {
         std::string("a\0b", 3), std::string(256, 'x')}) {
     EXPECT_EQ(code(writer().Create({kRoot, leaf}, regular)), Errc::kInvalidArgument) << leaf;
   }
+  EXPECT_EQ(code(writer().Create({kRoot, "l"}, MakeNew(ObjectKind::kSymlink))),
+            Errc::kInvalidArgument);
+  NewObject odd = regular;
+  odd.attributes.xattrs["odd"] = "name";
+  EXPECT_EQ(code(writer().Create({kRoot, "o"}, odd)), Errc::kUnsupported);
+  EXPECT_EQ(Must(before().List(kRoot)).size(), 3u);  // with lost+found
   EXPECT_EQ(code(writer().Remove({kRoot, "missing"})), Errc::kNotFound);
   EXPECT_EQ(code(writer().Remove({kRoot, "d"})), Errc::kInvalidArgument);
   EXPECT_EQ(code(writer().Rename({kRoot, "missing"}, {kRoot, "y"})), Errc::kNotFound);

@@ -130,12 +130,17 @@ Result<void> Apply(XattrList& list, const std::map<std::string, std::string>& pr
 
 }  // namespace
 
+Result<void> CheckXattrNames(const std::map<std::string, std::string>& xattrs) {
+  for (const auto& [name, value] : xattrs) TRY(CheckName(name));
+  return {};
+}
+
 Result<void> SetXattrs(WriteContext& context, uint64_t number,
                        const std::map<std::string, std::string>& xattrs) {
   ASSIGN(const RawInode inode, context.volume.Inode(number));
   ASSIGN(const auto present, ReadXattrs(context.fs(), context.io(), inode));
   if (present == xattrs) return {};
-  for (const auto& [name, value] : xattrs) TRY(CheckName(name));
+  TRY(CheckXattrNames(xattrs));
   ASSIGN(const uint64_t clusters_before, ValueClusters(context, inode));
   {
     ASSIGN(XattrList list, XattrList::Open(context, inode.number));

@@ -16,6 +16,9 @@ namespace mica::guest {
 Result<void> SetXattrs(WriteContext& context, uint64_t inode,
                        const std::map<std::string, std::string>& xattrs);
 
+// kUnsupported unless ext4 can store attributes of all these names.
+Result<void> CheckXattrNames(const std::map<std::string, std::string>& xattrs);
+
 // Frees all attributes, the attribute block and value inodes, of an inode about to be deleted.
 Result<void> FreeXattrs(WriteContext& context, RawInode& inode);
 
