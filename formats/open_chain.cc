@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/identity_text.h"
+#include "formats/parent_path.h"
 #include "formats/registry.h"
 
 namespace mica {
@@ -33,11 +34,6 @@ LayerOpenOptions OptionsFor(const OpenChainOptions& chain, bool head) {
   if (chain.without_locks) options.lock = FileLock::kNone;
   options.direct = options.writable;
   return options;
-}
-
-std::filesystem::path ResolveParent(const std::filesystem::path& child, const std::string& parent) {
-  // An absolute parent replaces the directory by the rules of operator/.
-  return (child.parent_path() / parent).lexically_normal();
 }
 
 Result<void> CheckIdentity(const std::filesystem::path& child, const std::filesystem::path& parent,
@@ -79,7 +75,7 @@ Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path p
   seen.insert(path.lexically_normal());
   while (layers.back()->info().parent) {
     const ParentReference reference = *layers.back()->info().parent;
-    const std::filesystem::path parent = ResolveParent(path, reference.path);
+    const std::filesystem::path parent = ResolveParentPath(path, reference.path);
     if (!seen.insert(parent).second || layers.size() == kChainDepthMax) {
       co_return Error{
           Errc::kLimit,

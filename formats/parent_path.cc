@@ -24,8 +24,9 @@ Result<std::string> RecordedParentPath(const std::filesystem::path& parent,
 
 std::filesystem::path ResolveParentPath(const std::filesystem::path& child,
                                         const std::string& recorded) {
-  // An absolute path replaces the directory by the rules of operator/.
-  return (child.parent_path() / recorded).lexically_normal();
+  // An absolute path replaces the directory by the rules of operator/. Not shortened: where the
+  // directory is a symbolic link, ".." leads out of the directory it points to, not of the link's.
+  return child.parent_path() / recorded;
 }
 
 }  // namespace mica

@@ -11,6 +11,8 @@ namespace {
 
 // What may be lost when the process dies without a flush, and how long replaced slots may wait.
 constexpr std::chrono::seconds kTimerPeriod{1};
+// What an idle image keeps of its map, beside changes that are not checkpointed.
+constexpr size_t kIdleMapBytes = size_t{1} << 20;
 constexpr uint64_t kParkedSlotsMax = (uint64_t{256} << 20) / kSlotBytes;
 
 Result<void> CheckOpenable(const Superblock& superblock, bool writable) {
@@ -89,6 +91,7 @@ Task<void> OpenImage::KeepSpaceInBackground(Self self) {
 Task<void> OpenImage::ConfirmInBackground(Self self) {
   const Result<void> done = co_await self->committer.Confirm();
   static_cast<void>(done);
+  self->image.map.Trim(kIdleMapBytes);  // nobody has written for a while
   self->Ended();
 }
 
@@ -125,6 +128,9 @@ Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path
   Result<ReplayOutcome> replayed = co_await ReplayLog(open->image, mode);
   if (!replayed) co_return std::move(replayed).error().WithContext(path.string());
   if (options.writable && replayed->pages_seen > 0) {
+    // Before a slot that was given up is used for anything else: after a crash of the process
+    // alone, what the replay has found may not be on the disk yet.
+    CO_TRY(co_await open->image.Sync());
     CO_TRY(co_await open->committer.CheckpointRecovered(replayed->next_sequence));
   }
   co_return open;

@@ -18,13 +18,19 @@ constexpr uint64_t kFreePart = 16;
 
 void SlotBitmap::Set(Slot slot) {
   const size_t word = slot / kWordBits;
-  if (word >= words_.size()) words_.resize(std::max(word + 1, words_.size() * 2));
+  if (word >= words_.size()) {
+    words_.resize(std::max(word + 1, words_.size() * 2));
+    nonzero_.resize(words_.size() / kWordBits + 1);
+  }
   words_[word] |= uint64_t{1} << slot % kWordBits;
+  nonzero_[word / kWordBits] |= uint64_t{1} << word % kWordBits;
 }
 
 void SlotBitmap::Clear(Slot slot) noexcept {
   const size_t word = slot / kWordBits;
-  if (word < words_.size()) words_[word] &= ~(uint64_t{1} << slot % kWordBits);
+  if (word >= words_.size()) return;
+  words_[word] &= ~(uint64_t{1} << slot % kWordBits);
+  if (words_[word] == 0) nonzero_[word / kWordBits] &= ~(uint64_t{1} << word % kWordBits);
 }
 
 bool SlotBitmap::Test(Slot slot) const noexcept {
@@ -32,12 +38,25 @@ bool SlotBitmap::Test(Slot slot) const noexcept {
   return word < words_.size() && (words_[word] >> slot % kWordBits & 1) != 0;
 }
 
+// The first word from `from` on that is not 0, or words_.size().
+size_t SlotBitmap::FindWord(size_t from) const noexcept {
+  if (from >= words_.size()) return words_.size();
+  size_t index = from / kWordBits;
+  uint64_t bits = nonzero_[index] & (~uint64_t{0} << from % kWordBits);
+  while (bits == 0) {
+    if (++index >= nonzero_.size()) return words_.size();
+    bits = nonzero_[index];
+  }
+  return index * kWordBits + static_cast<size_t>(std::countr_zero(bits));
+}
+
 Slot SlotBitmap::FindSet(Slot from, Slot end) const noexcept {
   size_t word = from / kWordBits;
   if (word >= words_.size() || from >= end) return end;
   uint64_t bits = words_[word] & (~uint64_t{0} << from % kWordBits);
-  while (bits == 0) {
-    if (++word >= words_.size() || word * kWordBits >= end) return end;
+  if (bits == 0) {
+    word = FindWord(word + 1);
+    if (word == words_.size()) return end;
     bits = words_[word];
   }
   const uint64_t found = word * kWordBits + static_cast<uint64_t>(std::countr_zero(bits));

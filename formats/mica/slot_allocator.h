@@ -12,7 +12,7 @@
 
 namespace mica::native {
 
-// One bit per slot.
+// One bit per slot, and one bit per word of those to find the next set one quickly.
 class SlotBitmap {
  public:
   void Set(Slot slot);
@@ -22,7 +22,10 @@ class SlotBitmap {
   [[nodiscard]] Slot FindSet(Slot from, Slot end) const noexcept;
 
  private:
+  [[nodiscard]] size_t FindWord(size_t from) const noexcept;
+
   std::vector<uint64_t> words_;
+  std::vector<uint64_t> nonzero_;  // bit w: words_[w] is not 0
 };
 
 class SlotAllocator {

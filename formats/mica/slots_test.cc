@@ -12,6 +12,27 @@
 namespace mica::native {
 namespace {
 
+TEST(SlotBitmap, FindsTheNextSetBit) {
+  Prng prng(2);
+  SlotBitmap bitmap;
+  std::set<Slot> model;
+  for (int step = 0; step < 20'000; ++step) {
+    const auto slot = static_cast<Slot>(prng.Below(prng.OneIn(2) ? 1'000'000 : 5'000));
+    if (prng.OneIn(3)) {
+      bitmap.Clear(slot);
+      model.erase(slot);
+    } else {
+      bitmap.Set(slot);
+      model.insert(slot);
+    }
+    const auto from = static_cast<Slot>(prng.Below(1'100'000));
+    const auto found = model.lower_bound(from);
+    const Slot expected = found == model.end() ? 1'050'000 : std::min<Slot>(*found, 1'050'000);
+    ASSERT_EQ(bitmap.FindSet(from, 1'050'000), from >= 1'050'000 ? 1'050'000 : expected);
+    ASSERT_TRUE(bitmap.Test(slot) == model.contains(slot));
+  }
+}
+
 TEST(SlotAllocator, HandsOutEachSlotOnce) {
   Prng prng(1);
   SlotAllocator slots(10, 2000);
