@@ -2,7 +2,7 @@
 // The NBD server over a disk that costs nothing, to measure the protocol alone:
 //
 //   bench_nbd_null --socket /tmp/s [--listen HOST:PORT] [--device null|memory] [--size BYTES]
-//                  [--io auto|uring|aio|pread]
+//                  [--io auto|uring|aio|pread] [--exports NUMBER]
 //   fio --name=r --ioengine=nbd --uri='nbd+unix:///?socket=/tmp/s' --rw=randread --bs=4k
 //       --iodepth=16 --time_based --runtime=5 --size=64M
 //
@@ -98,15 +98,19 @@ struct Arguments {
   std::string socket;
   std::string listen;
   uint64_t size = uint64_t{1} << 30;
+  uint64_t exports = 1;  // "disk", "disk1", "disk2", …: the same disk under many names
   CheapDevice::Content content = CheapDevice::Content::kNull;
   IoEngineKind io = IoEngineKind::kAuto;
 };
 
 Result<Arguments> Parse(int argc, char** argv) {
-  const option options[] = {
-      {"socket", required_argument, nullptr, 's'}, {"listen", required_argument, nullptr, 'l'},
-      {"device", required_argument, nullptr, 'd'}, {"size", required_argument, nullptr, 'z'},
-      {"io", required_argument, nullptr, 'i'},     {nullptr, 0, nullptr, 0}};
+  const option options[] = {{"socket", required_argument, nullptr, 's'},
+                            {"listen", required_argument, nullptr, 'l'},
+                            {"device", required_argument, nullptr, 'd'},
+                            {"size", required_argument, nullptr, 'z'},
+                            {"io", required_argument, nullptr, 'i'},
+                            {"exports", required_argument, nullptr, 'e'},
+                            {nullptr, 0, nullptr, 0}};
   Arguments arguments;
   for (int c = 0; (c = ::getopt_long(argc, argv, "", options, nullptr)) != -1;) {
     switch (c) {
@@ -119,6 +123,9 @@ Result<Arguments> Parse(int argc, char** argv) {
       case 'd':
         arguments.content = std::string_view(optarg) == "memory" ? CheapDevice::Content::kMemory
                                                                  : CheapDevice::Content::kNull;
+        break;
+      case 'e':
+        arguments.exports = std::strtoull(optarg, nullptr, 10);
         break;
       case 'z':
         arguments.size = std::strtoull(optarg, nullptr, 10);
@@ -151,9 +158,11 @@ Result<void> Run(const Arguments& arguments) {
   StderrLog log;
   CheapDevice device(arguments.size, arguments.content);
   nbd::Server server(loop, nbd::ServerOptions{}, log);
-  nbd::Export disk("disk", device);
-  disk.description = "a disk that costs nothing";
-  TRY(server.exports().Add(std::move(disk)));
+  for (uint64_t i = 0; i < arguments.exports; ++i) {
+    nbd::Export disk(i == 0 ? "disk" : fmt::format("disk{}", i), device);
+    disk.description = "a disk that costs nothing";
+    TRY(server.exports().Add(std::move(disk)));
+  }
   std::vector<nbd::Listener> listeners;
   if (!arguments.socket.empty()) {
     ASSIGN(nbd::Listener listener, nbd::Listener::OnUnixSocket(arguments.socket));
@@ -161,8 +170,10 @@ Result<void> Run(const Arguments& arguments) {
   }
   if (!arguments.listen.empty()) {
     const size_t colon = arguments.listen.rfind(':');
-    ASSIGN(listeners, nbd::Listener::OnTcp(arguments.listen.substr(0, colon),
-                                           arguments.listen.substr(colon + 1)));
+    ASSIGN(std::vector<nbd::Listener> tcp,
+           nbd::Listener::OnTcp(arguments.listen.substr(0, colon),
+                                arguments.listen.substr(colon + 1)));
+    for (nbd::Listener& listener : tcp) listeners.push_back(std::move(listener));
   }
   for (nbd::Listener& listener : listeners) {
     fmt::print("{} ({})\n", listener.Uri("disk"), IoEngineName(runtime->engine()));

@@ -19,8 +19,8 @@ Async<std::optional<Agreement>> Negotiation::Run() {
   Append(greeting);
   CO_TRY(co_await Flush());
   CO_ASSIGN(bool go_on, co_await ReceiveClientFlags());
-  for (uint32_t count = 0; go_on; ++count) {
-    if (count == server_.options.limits.options_max) {
+  for (size_t count = 0; go_on; ++count) {
+    if (count >= OptionsMax()) {
       co_return Error{Errc::kLimit, fmt::format("more than {} options", count)};
     }
     CO_ASSIGN(go_on, co_await HandleOption());

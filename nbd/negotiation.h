@@ -22,6 +22,8 @@ struct NegotiationState {
   // The last SET_META_CONTEXT; it counts only if transmission starts on the same export name.
   std::string contexts_for;
   std::vector<SelectedContext> contexts;
+  // How many exports the client has been told of: it may ask about each of them.
+  size_t exports_listed = 0;
 };
 
 class Negotiation {
@@ -56,7 +58,12 @@ class Negotiation {
 
  private:
   static constexpr size_t kLongOutputBytes = 64u << 10;
+  // nbdinfo --list asks for the contexts and the information of every export it was told of.
+  static constexpr size_t kOptionsPerListedExport = 4;
 
+  [[nodiscard]] size_t OptionsMax() const noexcept {
+    return server_.options.limits.options_max + state_.exports_listed * kOptionsPerListedExport;
+  }
   Async<bool> ReceiveClientFlags();
   Async<bool> HandleOption();  // false: leave the loop
   Async<void> Flush();

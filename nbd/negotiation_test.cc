@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/async/sync_wait.h"
+#include "engine/base/prng.h"
 #include "nbd/session.h"
 #include "nbd/testing/conversation.h"
 #include "nbd/testing/memory_stream.h"
@@ -139,6 +140,24 @@ TEST(Negotiation, TooManyOptionsEndTheConnection) {
   }
   EXPECT_TRUE(answer.empty());
   EXPECT_TRUE(talk.log.Mentions("more than 32 options"));
+}
+
+TEST(Negotiation, AClientMayAskAboutEveryExportItWasToldOf) {
+  Conversation talk;
+  ClientScript script;
+  script.Flags().Option(OptionCode::kList);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(talk.exports.Add(Export(std::to_string(i), talk.device)));
+    script.MetaContext(OptionCode::kListMetaContext, std::to_string(i), {});
+    script.Info(OptionCode::kInfo, std::to_string(i));
+  }
+  ServerScript answer = talk.Answers(script.Option(OptionCode::kAbort));
+  EXPECT_TRUE(answer.Greeting());
+  size_t acknowledged = 0;
+  while (const auto reply = answer.NextOptionReply()) {
+    acknowledged += reply->type == OptionReply::kAck ? 1 : 0;
+  }
+  EXPECT_EQ(acknowledged, 1u + 200 + 1);
 }
 
 TEST(Negotiation, HugeOptionsEndTheConnection) {
@@ -340,6 +359,42 @@ TEST(Negotiation, ASelectionCountsForItsExportOnlyAndFailureClearsIt) {
       StatusAfter(start().MetaContext(OptionCode::kSetMetaContext, "none", {"base:"}), "disk"),
       WireError::kInvalid);
   EXPECT_EQ(StatusAfter(start().Option(OptionCode::kSetMetaContext), "disk"), WireError::kInvalid);
+}
+
+// Whatever order options come in, and however often: each is answered to its end, in its turn.
+TEST(Negotiation, OptionsMayComeInAnyOrder) {
+  using Add = void (*)(ClientScript&);
+  const Add options[] = {
+      [](ClientScript& s) { s.Option(OptionCode::kList); },
+      [](ClientScript& s) { s.Option(OptionCode::kStructuredReply); },
+      [](ClientScript& s) { s.Option(OptionCode::kStartTls); },
+      [](ClientScript& s) { s.Option(OptionCode::kExtendedHeaders); },
+      [](ClientScript& s) { s.Info(OptionCode::kInfo, "disk", {InfoType::kBlockSize}); },
+      [](ClientScript& s) { s.Info(OptionCode::kGo, "other"); },
+      [](ClientScript& s) { s.MetaContext(OptionCode::kListMetaContext, "disk", {}); },
+      [](ClientScript& s) {
+        s.MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation"});
+      },
+      [](ClientScript& s) { s.Option(OptionCode{12345}, AsBytes("junk")); }};
+  constexpr uint64_t kOptions = 30;
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Prng prng(seed);
+    Conversation talk;
+    ClientScript script;
+    script.Flags();
+    for (uint64_t i = 0; i < kOptions; ++i) options[prng.Below(std::size(options))](script);
+    ServerScript answer = talk.Answers(script.Go("disk"), 1 + prng.Below(100));
+    EXPECT_TRUE(answer.Greeting());
+    uint64_t ended = 0;
+    while (const auto reply = answer.NextOptionReply()) {
+      const bool is_last =
+          reply->type == OptionReply::kAck || std::to_underlying(reply->type) >= 1u << 31;
+      ended += is_last ? 1 : 0;
+    }
+    EXPECT_EQ(ended, kOptions + 1);
+    EXPECT_TRUE(answer.empty());
+  }
 }
 
 TEST(Negotiation, ConnectionsToAnExportAreLimited) {

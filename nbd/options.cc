@@ -78,6 +78,7 @@ Async<Next> HandleList(Negotiation& negotiation, ConstBytes) {
     negotiation.Reply(OptionReply::kServer, entry);
     CO_TRY(co_await negotiation.FlushIfLong());
   }
+  negotiation.state().exports_listed = server.exports.size();
   negotiation.Acknowledge();
   co_return Next::kContinue;
 }

@@ -33,6 +33,15 @@ void Server::Listen(Listener listener) {
 }
 
 void Server::Serve(std::unique_ptr<Stream> stream, std::string peer) {
+  const bool full = sessions_.size() >= options_.limits.connections_max;
+  if (full || stopping_) {
+    context_.log.Write(Severity::kWarning,
+                       fmt::format("{}: refused: {}", peer,
+                                   full ? fmt::format("{} connections already", sessions_.size())
+                                        : "the server is stopping"));
+    stream->Abort();
+    return;
+  }
   context_.loop.Spawn(
       RunSession(std::make_unique<Session>(context_, std::move(stream), std::move(peer))));
 }
@@ -83,11 +92,6 @@ bool Server::AcceptWaiting(Listener& listener) {
     if (!*accepted) return true;
     UniqueFd socket = **std::move(accepted);
     std::string peer = PeerName(socket.get());
-    if (sessions_.size() >= options_.limits.connections_max) {
-      context_.log.Write(Severity::kWarning, fmt::format("{}: refused: {} connections already",
-                                                         peer, sessions_.size()));
-      continue;
-    }
     Serve(std::make_unique<SocketStream>(context_.loop, std::move(socket)), std::move(peer));
   }
   return true;

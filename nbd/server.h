@@ -27,7 +27,8 @@ class Server {
 
   // Before Run.
   void Listen(Listener listener);
-  // Serves a connection that is already made. `peer` names the client in the log.
+  // Serves a connection that is already made, or ends it when there are too many or the server is
+  // stopping. `peer` names the client in the log.
   void Serve(std::unique_ptr<Stream> stream, std::string peer);
 
   // Accepts and serves until a Stop has drained.

@@ -14,7 +14,7 @@ namespace mica::nbd {
 // What clients can make the server spend. Every one of them has a test.
 struct ServerLimits {
   uint32_t connections_max = 1000;  // of all exports; Export::connections_max bounds one
-  uint32_t options_max = 32;        // in one negotiation
+  uint32_t options_max = 32;        // in one negotiation, and some for every export LIST has named
   std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(10);
   // From Server::Stop, or from a client's goodbye, until its unsent replies are given up.
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(10);

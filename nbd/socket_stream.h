@@ -40,7 +40,7 @@ class SocketStream final : public Stream {
 
   EventLoop& loop_;
   UniqueFd socket_;
-  std::vector<iovec> iov_;  // of the pending Send
+  std::vector<iovec> iov_;    // of the pending Send
   bool stopped_ = false;
   bool drained_ = false;  // the last receive took all there was: waiting beats another try
 };

@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 
 #include <fstream>
-#include <string>
 
 #include "tests/protocol/test_server.h"
 
@@ -80,7 +79,6 @@ TEST(Limits, AClientThatWritesALotBeforeItReadsIsServed) {
 }
 
 TEST(Limits, AThousandIdleConnectionsAndThenNoMore) {
-  const std::string path = testing::TempDir() + "mica_limits_test.sock";
   ServerOptions options;
   options.limits.connections_max = 1000;
   TestServer server(options);
@@ -91,11 +89,15 @@ TEST(Limits, AThousandIdleConnectionsAndThenNoMore) {
   std::printf("999 idle connections: resident memory +%zu KiB\n", (ResidentBytes() - before) >> 10);
   WireClient last = server.ConnectAndGo(ReplyStyle::kSimple);
   EXPECT_EQ(last.Ask({.command = Command::kFlush, .cookie = 1}), WireError::kNone);
+  WireClient one_too_many = server.Connect();
+  EXPECT_TRUE(one_too_many.AtEnd());
+  last.Close();
+  server.WaitFor([&] { return server.server().connections() == 999; });
+  EXPECT_TRUE(server.Connect().Greeting());
 }
 
 TEST(Limits, ConnectionsPerExport) {
   TestServer server;
-  std::optional<MemoryDevice> device;
   server.OnLoop([&] {
     Export one("one", server.device());
     one.connections_max = 1;
