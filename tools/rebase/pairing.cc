@@ -49,6 +49,7 @@ class Pairing {
     }
     std::ranges::sort(order);
     std::vector<NodeIndex> created;
+    created.reserve(order.size());
     for (const auto& item : order) created.push_back(std::get<3>(item));
     return created;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 #include <vector>
 
@@ -26,7 +27,7 @@ class Settle {
   }
 
  private:
-  bool Present(const Node& node) const {
+  [[nodiscard]] static bool Present(const Node& node) {
     return !node.merged_away && (!node.listed || node.result.present);
   }
 
@@ -46,8 +47,8 @@ class Settle {
   // --- Directories
 
   Result<void> KeepDirectories() {
-    std::vector<NodeIndex> open;
-    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) open.push_back(index);
+    std::vector<NodeIndex> open(graph_.nodes().size());
+    std::iota(open.begin(), open.end(), NodeIndex{0});
     while (!open.empty()) {
       const Node& node = graph_.At(open.back());
       open.pop_back();
@@ -71,7 +72,7 @@ class Settle {
 
   // --- Cycles: the VM moved a into b, and the patch moved b into a. The patch's move is not done.
 
-  bool Moved(const Node& node, Side side) const {
+  [[nodiscard]] static bool Moved(const Node& node, Side side) {
     return node.listed && !node.merged_away && node.kind() == ObjectKind::kDirectory &&
            node.base.has_value() && node.Of(side).change.names;
   }
@@ -175,7 +176,7 @@ class Settle {
     const std::string stem = fmt::format("{}.mica-{}", slot.leaf, SideName(side));
     const Node& directory = graph_.At(slot.parent);
     for (int number = 1;; ++number) {
-      const std::string leaf = number == 1 ? stem : fmt::format("{}.{}", stem, number);
+      std::string leaf = number == 1 ? stem : fmt::format("{}.{}", stem, number);
       if (taken_.contains({slot.parent, leaf})) continue;
       if (!directory.theirs().view) return leaf;
       ASSIGN(

@@ -48,6 +48,13 @@ TEST(MergeDiversions, ThreeLinesEach) {
   EXPECT_FALSE(MergeDiversions({"/d", "", "/a\n/b\n", "", {}}).merged.has_value());
 }
 
+TEST(MergeHosts, BlankLinesAndCommentsStayWhereTheyAre) {
+  const std::string base = "# hosts\n\n127.0.0.1\tlocalhost\n\n::1\tlocalhost\n";
+  const MergeOutput output =
+      MergeHosts({"/etc/hosts", base, base + "10.0.0.5\tnas\n", "# first\n" + base, {}});
+  EXPECT_EQ(*output.merged, "# first\n" + base + "10.0.0.5\tnas\n");
+}
+
 TEST(MergeLineSet, KeepsOrderAndAddsTheMissingLineFeed) {
   EXPECT_EQ(*MergeLineSet({"/etc/shells",
                            "/bin/sh\n/bin/bash",

@@ -89,19 +89,20 @@ class Merge {
   }
 
   std::string Join() {
-    // Records that only ours has, by the nearest record before them in ours that theirs has too.
+    // Records that only ours has: by the nearest record before them in ours that theirs has too,
+    // and those before any such record.
     std::map<std::string_view, std::string> following;
-    std::string_view anchor;
+    std::string joined;
+    std::string* place = &joined;
     for (const Record& record : versions_.ours) {
       const auto text = texts_.find(record.key);
       if (text == texts_.end()) continue;
       if (Find(theirs_, record.key) != nullptr) {
-        anchor = record.key;
+        place = &following[record.key];
       } else {
-        Append(following[anchor], text->second);
+        Append(*place, text->second);
       }
     }
-    std::string joined = following[""];
     for (const Record& record : versions_.theirs) {
       const auto text = texts_.find(record.key);
       if (text != texts_.end()) Append(joined, text->second);
@@ -113,6 +114,7 @@ class Merge {
 
   // A file's last record may lack the line feed that it needs when others follow.
   static void Append(std::string& text, std::string_view record) {
+    if (record.empty()) return;
     if (!text.empty() && text.back() != '\n') text += '\n';
     text += record;
   }

@@ -37,15 +37,14 @@ RecordMerge MergeFields(const Record* base_record, const Record& our_record,
     for (const StanzaField& field : stanza->fields()) names.insert(field.name);
   }
   for (const std::string& name : names) {
-    const std::string_view our_value = ours.Get(name);
-    const std::string_view their_value = theirs.Get(name);
     if (Contains(sets, name)) {
-      merged.Set(name, MergeSet(base.Get(name), our_value, their_value, ", "));
+      merged.Set(name, MergeSet(base.Get(name), ours.Get(name), theirs.Get(name), ", "));
       continue;
     }
-    const auto value = ThreeWay(base.Get(name), our_value, their_value);
+    const auto our_value = ours.Find(name);
+    const auto value = ThreeWay(base.Find(name), our_value, theirs.Find(name));
     if (!value) conflict = fmt::format("both changed {}; ours taken", name);
-    merged.Set(name, value.value_or(our_value));
+    merged.Set(name, value ? *value : our_value);
   }
   return {merged.Format() + "\n", std::move(conflict)};
 }
@@ -131,30 +130,32 @@ Stanza Stanza::Parse(std::string_view text) {
   return stanza;
 }
 
-std::string_view Stanza::Get(std::string_view name) const {
+std::optional<std::string_view> Stanza::Find(std::string_view name) const {
   for (const StanzaField& field : fields_) {
     if (field.name == name) return field.value;
   }
-  return {};
+  return std::nullopt;
 }
 
-void Stanza::Set(std::string_view name, std::string_view value) {
-  for (auto field = fields_.begin(); field != fields_.end(); ++field) {
-    if (field->name != name) continue;
-    if (value.empty()) {
-      fields_.erase(field);
-    } else {
-      field->value = value;
-    }
-    return;
+std::string_view Stanza::Get(std::string_view name) const {
+  return Find(name).value_or(std::string_view());
+}
+
+void Stanza::Set(std::string_view name, std::optional<std::string_view> value) {
+  const auto field = std::ranges::find(fields_, name, &StanzaField::name);
+  if (field == fields_.end()) {
+    if (value) fields_.push_back({std::string(name), std::string(*value)});
+  } else if (value) {
+    field->value = *value;
+  } else {
+    fields_.erase(field);
   }
-  if (!value.empty()) fields_.push_back({std::string(name), std::string(value)});
 }
 
 std::string Stanza::Format() const {
   std::string text;
   for (const StanzaField& field : fields_) {
-    const bool on_next_line = field.value.empty() || field.value.starts_with('\n');
+    const bool on_next_line = field.value.starts_with('\n');
     text += fmt::format("{}:{}{}\n", field.name, on_next_line ? "" : " ", field.value);
   }
   return text;

@@ -3,6 +3,7 @@
 // debconf.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,9 +23,11 @@ class Stanza {
   static Stanza Parse(std::string_view text);
 
   [[nodiscard]] const std::vector<StanzaField>& fields() const { return fields_; }
-  // Empty when there is no such field. Names are compared as they are written.
+  // Names are compared as they are written. Get is empty when there is no such field, too.
   [[nodiscard]] std::string_view Get(std::string_view name) const;
-  void Set(std::string_view name, std::string_view value);
+  [[nodiscard]] std::optional<std::string_view> Find(std::string_view name) const;
+  // Without a value the field goes.
+  void Set(std::string_view name, std::optional<std::string_view> value);
   [[nodiscard]] std::string Format() const;  // without the blank line
 
  private:

@@ -82,6 +82,15 @@ TEST(MergePackages, FieldsWhereTheVersionIsOne) {
   EXPECT_THAT(*output.merged, HasSubstr("Triggers-Pending: x\n"));
 }
 
+TEST(MergeDebconf, AnEmptyAnswerIsAnAnswer) {
+  const MergeOutput output = MergeDebconf({"/var/cache/debconf/config.dat",
+                                           "Name: a/b\nValue: \nOwners: a\n\n",
+                                           "Name: a/b\nValue: \nOwners: a, o\n\n",
+                                           "Name: a/b\nValue: \nOwners: a, t\n\n",
+                                           {}});
+  EXPECT_THAT(*output.merged, HasSubstr("Value: \n"));
+}
+
 TEST(MergeDebconf, OwnersAreASet) {
   const MergeOutput output =
       MergeDebconf({"/var/cache/debconf/config.dat",
