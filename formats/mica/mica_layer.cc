@@ -113,9 +113,7 @@ Async<void> MicaLayer::Close() {
   CO_TRY(image_.CheckHealthy());
   if (image_.superblock.clean && image_.pending.empty()) co_return Result<void>();
   const std::optional<std::array<uint8_t, 16>> no_seal;
-  CO_TRY(co_await open_->committer.CheckpointClean(no_seal));
-  // Room beyond the last slot in use goes back to the host, now that no superblock expects any.
-  co_return co_await image_.file->Resize(SlotOffset(image_.superblock.high_water));
+  co_return co_await open_->CloseClean(no_seal);
 }
 
 }  // namespace mica::native

@@ -81,8 +81,7 @@ Async<LayerIdentity> MicaFormat::Seal(Host& host, const std::filesystem::path& p
   }
   std::optional<std::array<uint8_t, 16>> digest;
   CO_ASSIGN(digest, co_await native::ComputeSealDigest(open->image));
-  CO_TRY(co_await open->committer.CheckpointClean(digest));
-  CO_TRY(co_await open->Quiesce());
+  CO_TRY(co_await open->CloseClean(digest));
   co_return IdentityOf(open->image.superblock);
 }
 

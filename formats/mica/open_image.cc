@@ -101,6 +101,13 @@ Async<void> OpenImage::Quiesce() {
   co_return Result<void>();
 }
 
+Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_digest) {
+  CO_TRY(co_await Quiesce());
+  CO_TRY(co_await committer.CheckpointClean(seal_digest));
+  // Now no superblock expects any of that room.
+  co_return co_await image.file->Resize(SlotOffset(image.superblock.high_water));
+}
+
 void OpenImage::Abandon() noexcept {
   closing_ = true;
   timer_.reset();

@@ -32,6 +32,9 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
 
   // Waits for background work and starts no more.
   Async<void> Quiesce();
+  // Quiesces, marks the image clean, and sealed when a digest is given, and gives the room beyond
+  // the last slot in use back to the host. Nothing may come after.
+  Async<void> CloseClean(std::optional<std::array<uint8_t, 16>> seal_digest);
   // Starts no more; what runs goes on by itself to its end.
   void Abandon() noexcept;
 

@@ -15,8 +15,8 @@ namespace {
 constexpr std::string_view kMagic = "MICASEAL";
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHashOffset = kSidecarHeaderBytes - 8;
-constexpr size_t kChunkDigests = 8192;  // 64 KiB of sidecar, 32 MiB of master
-constexpr size_t kChunksMax = 256;      // 16 MiB of memory, 8 GiB of master
+constexpr size_t kChunkDigests = 512;  // 4 KiB of sidecar, 2 MiB of master
+constexpr size_t kChunksMax = 2048;    // 8 MiB of memory, 4 GiB of master
 
 uint64_t BlockCount(uint64_t size_bytes) {
   return DivideRoundUp(size_bytes, kSidecarBlockBytes);
