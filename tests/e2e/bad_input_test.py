@@ -61,7 +61,7 @@ class Usage(BadInput):
         self.refused("create", self.vm, "1M", says=["vm.mica"])
         self.refused("clone", self.master, self.vm, says=["vm.mica"])
         self.refused("serve", "--socket", self.path("socket"), f"vm={self.path('nothing')}", says=["nothing"])
-        self.refused("info", self.directory)
+        self.refused("info", self.directory, status=USAGE)
 
     def test_unsealed_parent(self):
         unsealed = harness.make_raw(self.path("unsealed.raw"), MIB)
@@ -69,7 +69,7 @@ class Usage(BadInput):
         self.assertFalse(os.path.exists(self.path("x.mica")))
 
     def test_sizes(self):
-        self.refused("create", "-b", self.master, self.path("small.mica"), "4M", says=["small.mica|size"])
+        self.refused("create", "-b", self.master, self.path("small.mica"), "4M", status=USAGE, says=["size"])
         mica("create", "-b", self.master, self.path("large.mica"), "32M")
         with Server(self.directory, f"vm={self.path('large.mica')}") as server:
             handle = server.connect("vm")

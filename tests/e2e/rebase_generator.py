@@ -3,8 +3,7 @@
 which.
 
 A Side works on a mounted tree and keeps `names`: path -> object number, for every name of every object. A
-number follows its object through renames, moves and hard links, and through "save by rename" (a new file
-moved over the old one is the old object with new content). That record is all the oracle knows about
+number follows its object through renames, moves and hard links. That record is all the oracle knows about
 identity; what objects contain it reads from the mounted trees.
 """
 
@@ -172,17 +171,15 @@ class Side:
         return f"{path} line {index}"
 
     def save_by_rename(self):
-        """As editors save: a new file takes the old one's name. Other hard links keep the old object."""
+        """As editors save: a new file takes the old one's name."""
         path = self.pick_file()
         if path is None or path.endswith(".txt"):
             return None
         temporary = self.free_sibling(path, ".tmp")
         self.write(temporary, self.random_bytes())
         shutil.copymode(self.full(path), self.full(temporary))
-        others = [name for name, number in self.names.items() if number == self.names[path] and name != path]
         os.rename(self.full(temporary), self.full(path))
-        if others:
-            self.names[path] = self.new_number()
+        self.names[path] = self.new_number()
         return path
 
     # --- What changes names.

@@ -129,6 +129,7 @@ class Oracle:
         self.trees = (self.base, self.ours, self.theirs)
         self.expected = {}  # number -> (places, attributes)
         self.conflicts = dict.fromkeys(ambiguous, AMBIGUOUS)  # number -> why
+        self.rivals = collections.defaultdict(set)  # number -> numbers that want the same place
         numbers = {number for tree in self.trees for number in tree.objects}
         for number in sorted(numbers):
             self.expect(number)
@@ -201,16 +202,21 @@ class Oracle:
             if len(group) > 1:
                 for number in group:
                     self.conflicts.setdefault(number, "another object has its name")
+                    self.rivals[number].update(group)
 
     def find_missing_parents(self):
-        """Whatever lies in a directory that one side deleted, or in a directory that is in conflict."""
+        """What lies in a directory that one side deleted keeps it; what lies in a directory that is in
+        conflict is in conflict."""
         spread = True
         while spread:
             spread = False
-            for number, (places, _) in self.expected.items():
+            for number, (places, _) in list(self.expected.items()):
                 for parent, _ in places:
-                    troubled = parent != ROOT and (parent not in self.expected or parent in self.conflicts)
-                    if troubled and number not in self.conflicts:
+                    if parent != ROOT and parent not in self.expected:
+                        kept = self.ours.objects.get(parent) or self.theirs.objects.get(parent)
+                        self.expected[parent] = (kept.places if kept else frozenset(), None)
+                        self.conflicts[parent] = "deleted by one, with something in it of the other"
+                    if parent in self.conflicts and number not in self.conflicts:
                         self.conflicts[number] = IN_CONFLICT
                         spread = True
         for number in list(self.expected):
@@ -233,6 +239,15 @@ class Oracle:
             return leaf
         return os.path.join(self.path_of(min(self.expected[parent][0])), leaf)
 
+    def possible_paths(self, number, depth=0):
+        """Where an object in conflict may be."""
+        if number == ROOT:
+            return {""}
+        if depth > 50 or number not in self.expected:
+            return set()
+        return {os.path.join(path, leaf) for parent, leaf in self.expected[number][0]
+                for path in self.possible_paths(parent, depth + 1)}
+
     def all_paths(self, number):
         return {path for tree in self.trees if number in tree.objects for path in tree.objects[number].paths}
 
@@ -252,7 +267,9 @@ class Oracle:
                 problems.append(f"{sorted(paths)}: no longer names of one object")
         for number, why in self.conflicts.items():
             paths = self.all_paths(number)
-            explained |= paths
+            explained |= paths | self.possible_paths(number)
+            for rival in self.rivals[number]:
+                paths |= self.all_paths(rival)
             if not self.is_named(paths, reported) and why not in (AMBIGUOUS, IN_CONFLICT):
                 problems.append(f"{sorted(paths)}: {why}, and the report does not name it")
         problems += self.find_lost_content(result, reported)

@@ -14,7 +14,7 @@ from harness import Server, mica, run  # noqa: E402
 
 MIB = 1 << 20
 SIZE = 64 * MIB
-CAPABILITIES = ("connect", "flush", "fua", "multi-conn", "df", "trim", "zero", "fast-zero", "cache", "read",
+CAPABILITIES = ("connect", "flush", "fua", "multi-conn", "df", "trim", "zero", "cache", "read",
                 "write", "structured-reply")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the end-to-end tests share: the program under test, servers, scratch folders, loud skips.
 
-The program is taken from the environment variable MICA. Tests are unittest cases; a file ends with
-`harness.main()`.
+The program is the one that the environment variable MICA names, else the release build. Tests are unittest
+cases; a file ends with `harness.main()`.
 """
 
 import contextlib
@@ -16,7 +16,8 @@ import tempfile
 import time
 import unittest
 
-MICA = os.environ.get("MICA", "mica")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MICA = os.environ.get("MICA", os.path.join(ROOT, "build", "release", "tools", "mica"))
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
 

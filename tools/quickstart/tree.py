@@ -12,6 +12,7 @@ import collections
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 
@@ -106,10 +107,23 @@ def reported_paths(report):
     paths = {}
     with open(report, encoding="utf-8", errors="surrogateescape") as file:
         for entry in map(json.loads, file):
-            if "path" in entry and entry.get("action") not in AS_IT_WAS:
-                for path in (entry["path"], *entry.get("other_paths", ())):
-                    paths[path.strip("/")] = entry
+            if "path" not in entry or entry.get("action") in AS_IT_WAS:
+                continue
+            named = [entry["path"], *entry.get("other_paths", ())]
+            if "saved_beside" in entry:
+                named.append(os.path.join(os.path.dirname(entry["path"]), entry["saved_beside"]))
+            for path in named:
+                paths[unescape(path, entry).strip("/")] = entry
     return paths
+
+
+def unescape(path, entry):
+    """Paths that are not UTF-8 are written with \\xHH and \\\\, and marked."""
+    if not entry.get("path_escaped"):
+        return path
+    raw = re.sub(rb"\\(x[0-9a-f]{2}|\\)", lambda match: b"\\" if match[1] == b"\\" else bytes.fromhex(
+        match[1][1:].decode()), path.encode("utf-8", "surrogateescape"))
+    return os.fsdecode(raw)
 
 
 def is_reported(path, reported):
@@ -119,6 +133,10 @@ def is_reported(path, reported):
 def same(one, other):
     """Equal but for the inode number, which says nothing across disks."""
     return one is not None and other is not None and one[1:] == other[1:]
+
+
+def same_but_time(one, other):
+    return one is not None and other is not None and same(one, other._replace(mtime=one.mtime))
 
 
 def merged(base, ours, theirs):
@@ -152,14 +170,21 @@ class Judgement:
         ours, result = self.ours[path], self.result.get(path)
         if same(self.base.get(path), ours):
             return  # not the owner's doing
-        if same(ours, result):
+        if same(ours, result) or same_but_time(ours, self.theirs.get(path)) and same_but_time(ours, result):
             self.counts["identical"] += 1
+        elif result is None and self.only_moved(path):
+            self.counts["moved and then removed by the patch"] += 1
         elif is_reported(path, self.reported):
             self.counts["named in the report"] += 1
         elif self.is_merge(path, result):
             self.counts["merged with the patch"] += 1
         else:
             self.lost.append(("owner", path, ours, result))
+
+    def only_moved(self, path):
+        """The owner moved it, unchanged; what the patch did to it happened where it went."""
+        origin = self.lineage(path)
+        return origin != path and same(self.base.get(origin), self.ours[path]) and origin not in self.theirs
 
     def is_merge(self, path, result):
         origin = self.lineage(path)
