@@ -44,6 +44,15 @@ int ReportBadUsage(const CLI::App& program, const Verb* verb, std::string_view w
   return Status(verb == nullptr ? ExitStatus::kUsage : verb->status_of_bad_usage);
 }
 
+// What helps, for kinds of which the place where they arise cannot say more.
+std::string_view HintFor(const Error& error) {
+  if (error.message.find("; ") != std::string::npos) return "";  // it has said it
+  if (error.code == Errc::kBusy) {
+    return "; try again when it has been closed (`fuser -v FILE` tells who has it)";
+  }
+  return error.code == Errc::kNoSpace ? "; make room and try again: nothing was left behind" : "";
+}
+
 int RunVerb(const CLI::App& program, const Verb& verb, const CommonOptions& options) {
   Output output(options.output);
   Result<ExitStatus> ended = ExitStatus::kError;
@@ -61,7 +70,7 @@ int RunVerb(const CLI::App& program, const Verb& verb, const CommonOptions& opti
   if (ExitStatusOf(ended.error()) == ExitStatus::kUsage) {
     return ReportBadUsage(program, &verb, ended.error().message);
   }
-  PrintError(ended.error().message);
+  PrintError(fmt::format("{}{}", ended.error().message, HintFor(ended.error())));
   return Status(status);
 }
 

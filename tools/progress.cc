@@ -15,11 +15,11 @@ namespace mica {
 namespace {
 
 // A signal handler has no other way to reach its program than a global.
-std::atomic<unsigned> g_signals{0};
-static_assert(std::atomic<unsigned>::is_always_lock_free);
+std::atomic<bool> g_asked{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
 
-void CountSignal(int) {
-  g_signals.fetch_add(1, std::memory_order_relaxed);
+void RememberSignal(int) {
+  g_asked.store(true, std::memory_order_relaxed);
 }
 
 ProgressMeter::Time Now() {
@@ -37,7 +37,7 @@ size_t TerminalColumns() {
 
 void InstallProgressSignal() {
   struct sigaction action{};
-  action.sa_handler = CountSignal;
+  action.sa_handler = RememberSignal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGUSR1, &action, nullptr);
@@ -46,7 +46,6 @@ void InstallProgressSignal() {
 Progress::Progress(ProgressMode mode, std::string label, ProgressTotals goal)
     : mode_(mode),
       terminal_(::isatty(STDERR_FILENO) == 1),
-      signals_seen_(g_signals.load(std::memory_order_relaxed)),
       shown_at_(Now()),
       meter_(std::move(label), goal, shown_at_) {}
 
@@ -55,14 +54,13 @@ Progress::~Progress() {
 }
 
 void Progress::Update(ProgressTotals done) {
-  const unsigned signals = g_signals.load(std::memory_order_relaxed);
   const ProgressMeter::Time now = Now();
-  const bool asked = signals != signals_seen_;
+  const bool asked = g_asked.load(std::memory_order_relaxed);
   const ProgressMeter::Time interval =
       terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(1000);
   const bool due = mode_ == ProgressMode::kShown && now - shown_at_ >= interval;
   if (!asked && !due) return;
-  signals_seen_ = signals;
+  g_asked.store(false, std::memory_order_relaxed);
   Show(now, done);
 }
 

@@ -35,7 +35,6 @@ class Progress {
   ProgressMode mode_;
   bool terminal_;
   bool bar_drawn_ = false;
-  unsigned signals_seen_;
   ProgressMeter::Time shown_at_;
   ProgressMeter meter_;
 };
