@@ -67,6 +67,7 @@ Result<pid_t> Start(const ChildRequest& request, int output_fd) {
   actions.Duplicate(output.get(), STDERR_FILENO);
   std::vector<std::string> words = request.arguments;
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   std::array<std::string, 2> settings = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};

@@ -20,8 +20,8 @@ constexpr size_t kNameOffset = 56;
 constexpr size_t kNameBytes = 72;
 
 uint32_t Crc32(ConstBytes bytes) {
-  return static_cast<uint32_t>(
-      ::crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
+  const auto* data = static_cast<const Bytef*>(static_cast<const void*>(bytes.data()));
+  return static_cast<uint32_t>(::crc32(0, data, static_cast<uInt>(bytes.size())));
 }
 
 // UTF-16LE to UTF-8. What is not valid becomes U+FFFD: it is for people to read.
@@ -77,7 +77,7 @@ class GptReader {
     ASSIGN(const std::vector<std::byte> entries, ReadEntries(header));
     PartitionTable table;
     table.scheme = PartitionScheme::kGpt;
-    const uint32_t entry_bytes = LoadLe<uint32_t>(header, 84);
+    const size_t entry_bytes = LoadLe<uint32_t>(header, 84);
     for (uint32_t i = 0; (i + 1) * entry_bytes <= entries.size(); ++i) {
       TRY(AddEntry(ConstBytes(entries).subspan(i * entry_bytes, entry_bytes), i + 1, table));
     }

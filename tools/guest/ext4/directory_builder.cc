@@ -101,7 +101,7 @@ class Builder {
   }
 
   std::vector<IndexEntry> BuildLeaves(const std::vector<HashedEntry>& hashed) {
-    const size_t full_bytes = fs_->blocksize / 4 * 3;
+    const size_t full_bytes = size_t{fs_->blocksize} / 4 * 3;
     std::vector<IndexEntry> leaves;
     DirectoryBlock block(fs_);
     uint32_t last_hash = 0;
@@ -197,7 +197,7 @@ Result<void> StoreBlocks(WriteContext& context, RawInode& directory, const Block
 }  // namespace
 
 Result<void> BuildDirectory(WriteContext& context, RawInode& directory, uint32_t parent,
-                            std::vector<BuiltEntry> entries) {
+                            const std::vector<BuiltEntry>& entries) {
   ext2_filsys fs = context.fs();
   if (directory.Has(EXT4_INLINE_DATA_FL)) {
     TRY(RemoveInlineTail(context, directory));

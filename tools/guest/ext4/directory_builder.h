@@ -20,6 +20,6 @@ struct BuiltEntry {
 // Replaces all blocks (or the inline data) of `directory` by `entries` under `parent`, and writes
 // the inode. Leaves are filled to about three quarters, to leave room for more.
 Result<void> BuildDirectory(WriteContext& context, RawInode& directory, uint32_t parent,
-                            std::vector<BuiltEntry> entries);
+                            const std::vector<BuiltEntry>& entries);
 
 }  // namespace mica::guest

@@ -45,7 +45,7 @@ Result<void> Rebuild(WriteContext& context, uint64_t number, const BuiltEntry& a
   }));
   entries.push_back(added);
   ASSIGN(const uint32_t parent, ReadParent(context.fs(), context.io(), directory));
-  return BuildDirectory(context, directory, parent, std::move(entries));
+  return BuildDirectory(context, directory, parent, entries);
 }
 
 }  // namespace
