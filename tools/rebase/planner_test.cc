@@ -312,6 +312,7 @@ TEST_F(Planner, PatchFollowsAMovedDirectory) {
   EXPECT_EQ(r.tree.Content("/e/d2/sub/z"), "patched z");
   EXPECT_EQ(r.tree.Content("/e/d2/sub/new"), "added");
   EXPECT_FALSE(r.tree.Has("/e/d2/y"));
+  EXPECT_EQ(r.Entry("/e/d2").severity, Severity::kNotice);
   EXPECT_EQ(r.outcome.plan.objects.size(), 1u);
 }
 

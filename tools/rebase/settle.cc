@@ -14,6 +14,8 @@ namespace {
 
 using guest::ObjectKind;
 
+constexpr size_t kDepthMax = size_t{1} << 16;
+
 class Settle {
  public:
   explicit Settle(MergeScene& scene) : scene_(scene), graph_(scene.graph) {}
@@ -22,6 +24,7 @@ class Settle {
     TRY(KeepDirectories());
     TRY(BreakCycles());
     TRY(KeepDirectories());
+    TRY(TellFollowed());
     TRY(ResolveCollisions());
     return NameBesides();
   }
@@ -85,14 +88,50 @@ class Settle {
       if (Present(node) && Moved(node, Side::kTheirs)) theirs.push_back(index);
       ours_moved = ours_moved || (Present(node) && Moved(node, Side::kOurs));
     }
-    if (!ours_moved) return {};
-    for (const NodeIndex index : theirs) {
-      ASSIGN(const bool inside_itself, InsideItself(index));
-      Node& node = graph_.At(index);
-      if (!inside_itself || !node.ours().view) continue;
-      node.result.slots = node.ours().view->slots;
-      Tell(node, Action::kOurs, Severity::kError,
-           "moved by both, each into what the other moved; stays where the VM has it");
+    // Undoing one move may close another circle; each move is undone at most once.
+    bool again = ours_moved;
+    while (again) {
+      again = false;
+      for (const NodeIndex index : theirs) {
+        ASSIGN(const bool undone, UndoIfInsideItself(graph_.At(index), index));
+        again = again || undone;
+      }
+    }
+    return {};
+  }
+
+  Result<bool> UndoIfInsideItself(Node& node, NodeIndex index) {
+    if (!node.ours().view || node.result.slots == node.ours().view->slots) return false;
+    ASSIGN(const bool inside_itself, InsideItself(index));
+    if (!inside_itself) return false;
+    node.result.slots = node.ours().view->slots;
+    Tell(node, Action::kOurs, Severity::kError,
+         "moved by both, each into what the other moved; stays where the VM has it");
+    return true;
+  }
+
+  // What the patch added inside a directory that the VM moved has followed the move.
+  Result<void> TellFollowed() {
+    const auto moved = [](const Node& node) { return Present(node) && Moved(node, Side::kOurs); };
+    if (std::ranges::none_of(graph_.nodes(), moved)) return {};
+    std::set<NodeIndex> told;
+    for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) {
+      const Node& node = graph_.At(index);
+      if (!node.listed || !Present(node) || !node.theirs().change.created) continue;
+      NodeIndex at = index;
+      for (size_t depth = 0; at == index || !moved(graph_.At(at)); ++depth) {
+        ASSIGN(const NodeIndex parent, graph_.ParentOf(at));
+        if (parent == at) break;
+        if (depth > kDepthMax) {
+          return Error{Errc::kCorrupt, node.path() + ": is deeper than directories can be"};
+        }
+        at = parent;
+      }
+      if (at == index || !moved(graph_.At(at)) || !told.insert(at).second) continue;
+      ReportEntry& entry = Entry(graph_.At(at), Action::kCarried);
+      entry.severity = std::max(entry.severity, Severity::kNotice);
+      if (!entry.detail.empty()) entry.detail += "; ";
+      entry.detail += "what the new master added inside has followed the move";
     }
     return {};
   }

@@ -17,7 +17,7 @@ namespace mica::rebase {
 class IdMap;
 
 // The longest file a merger is given; longer ones are treated as having no merger.
-inline constexpr uint64_t kMergeSizeMax = uint64_t{16} << 20;
+inline constexpr uint64_t kMergeSizeMax = uint64_t{64} << 20;
 
 // What mergers may know beyond the three texts. Both members are optional and borrowed.
 struct MergeContext {

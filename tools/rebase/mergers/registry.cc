@@ -39,6 +39,7 @@ const Merger* FindMerger(std::string_view name) {
 
 std::vector<std::string_view> MergerNames() {
   std::vector<std::string_view> names;
+  names.reserve(kMergers.size());
   for (const Merger& merger : kMergers) names.push_back(merger.name);
   return names;
 }
