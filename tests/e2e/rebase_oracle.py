@@ -133,8 +133,9 @@ class Oracle:
         numbers = {number for tree in self.trees for number in tree.objects}
         for number in sorted(numbers):
             self.expect(number)
-        self.find_collisions()
-        self.find_missing_parents()
+        while self.find_missing_parents() or self.find_collisions():
+            pass
+        self.find_cycles()
 
     def expect(self, number):
         base, ours, theirs = (tree.objects.get(number) for tree in self.trees)
@@ -193,21 +194,23 @@ class Oracle:
         return attributes
 
     def find_collisions(self):
-        """Two objects at one place."""
+        """Two objects at one place. Whether new ones were found."""
+        found = False
         holders = collections.defaultdict(list)
         for number, (places, _) in self.expected.items():
             for place in places:
                 holders[place].append(number)
         for group in holders.values():
-            if len(group) > 1:
-                for number in group:
-                    self.conflicts.setdefault(number, "another object has its name")
-                    self.rivals[number].update(group)
+            for number in group if len(group) > 1 else ():
+                found |= number not in self.conflicts
+                self.conflicts.setdefault(number, "another object has its name")
+                self.rivals[number].update(group)
+        return found
 
     def find_missing_parents(self):
         """What lies in a directory that one side deleted keeps it; what lies in a directory that is in
-        conflict is in conflict."""
-        spread = True
+        conflict is in conflict. Whether there were such."""
+        found, spread = False, True
         while spread:
             spread = False
             for number, (places, _) in list(self.expected.items()):
@@ -216,9 +219,13 @@ class Oracle:
                         kept = self.ours.objects.get(parent) or self.theirs.objects.get(parent)
                         self.expected[parent] = (kept.places if kept else frozenset(), None)
                         self.conflicts[parent] = "deleted by one, with something in it of the other"
+                        found = spread = True
                     if parent in self.conflicts and number not in self.conflicts:
                         self.conflicts[number] = IN_CONFLICT
-                        spread = True
+                        found = spread = True
+        return found
+
+    def find_cycles(self):
         for number in list(self.expected):
             if self.is_in_a_cycle(number):
                 self.conflicts.setdefault(number, "its directories contain each other")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck over every shell script that git tracks.
+# Every shell script that git tracks, through shellcheck.
 set -euo pipefail
 cd "$1"
 command -v shellcheck >/dev/null || {
