@@ -62,11 +62,14 @@ Result<ExitStatus> Fit(Context& context, const FitOptions& options) {
 Verb AddFit(CLI::App& program) {
   const auto options = std::make_shared<FitOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("--onto", options->onto, "The patched, sealed master");
-  command->add_option("--policy", options->policies, "Rules on top of the built-in ones");
+  command->add_option("--onto", options->onto, "The patched, sealed master")->type_name("MASTER");
+  command->add_option("--policy", options->policies, "Rules on top of the built-in ones")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   command->add_option("--fail-on", options->fail_on, "low, medium or high")
-      ->transform(CLI::CheckedTransformer(kLevels));
-  command->add_option("--explain", options->explain, "A path inside the image");
+      ->transform(CLI::CheckedTransformer(kLevels).description(""))
+      ->type_name("LEVEL");
+  command->add_option("--explain", options->explain, "A path inside the image")->type_name("PATH");
   command->add_option("VM", options->vm, "A VM's delta");
   return {command, [options](Context& context) { return Fit(context, *options); }};
 }

@@ -81,14 +81,18 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
 Verb AddRebase(CLI::App& program) {
   const auto options = std::make_shared<RebaseOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("--onto", options->onto, "The patched, sealed master")->required();
-  command->add_option("-o", options->output,
-                      "Write the new delta here and leave the VM's as it is");
-  command->add_option("--policy", options->policies, "Rules on top of the built-in ones");
-  command->add_option("--report", options->report, "Where the report goes");
+  command->add_option("--onto", options->onto, "The patched, sealed master")
+      ->type_name("MASTER")
+      ->required();
+  command->add_option("-o", options->output, "Write the new delta here and leave the VM's as it is")
+      ->type_name("OUT");
+  command->add_option("--policy", options->policies, "Rules on top of the built-in ones")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command->add_option("--report", options->report, "Where the report goes")->type_name("FILE");
   command->add_flag("--skip-check", options->skip_check,
                     "Leave out e2fsck; the second diff is still made");
-  AddDryRun(*command, options->dry_run, "what would be reported");
+  AddDryRun(*command, options->dry_run, "Tell what would be reported, write nothing");
   command->add_option("VM", options->vm, "A VM's delta")->required();
   return {command, [options](Context& context) { return Rebase(context, *options); }};
 }
