@@ -6,6 +6,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "engine/filters/offset_device.h"
+#include "tools/guest/ext4/apply_buffer.h"
 #include "tools/guest/ext4/check.h"
 #include "tools/guest/ext4/verify.h"
 #include "tools/rebase/job/index_cache.h"
@@ -101,7 +102,8 @@ Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& 
   const LayerInfo& master = images_.target->layer(0).info();
   ASSIGN(target_index_, LoadOrBuildIndex(IndexPlace{master, pair_.number}, *target_));
   OffsetDevice partition(result, pair_.target);
-  guest::SyncDevice device(loop_, partition);
+  guest::ApplyBuffer buffer(partition);  // Close flushes it
+  guest::SyncDevice device(loop_, buffer);
   guest::Ext4Options writable;
   writable.access = guest::Ext4Access::kReadWrite;
   ASSIGN(const std::unique_ptr<guest::Ext4Volume> volume,
