@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "tools/guest/ext4/directory.h"
 #include "tools/guest/ext4/directory_builder.h"
@@ -35,15 +37,19 @@ Result<void> CheckLeaf(std::string_view leaf) {
   return Error{Errc::kInvalidArgument, fmt::format("\"{}\" cannot be a file name", leaf)};
 }
 
-// Reads all entries of a directory that has no room left, and builds it anew with room.
-Result<void> Rebuild(WriteContext& context, uint64_t number, const BuiltEntry& added) {
+using EntryEdit = std::function<void(std::vector<BuiltEntry>&)>;
+
+// Reads all entries of a directory, has them changed, and builds it anew. For linear directories
+// that have no room left; and for inline ones always: they become ones with a block, which spares
+// the library's changes to inline data.
+Result<void> Rebuild(WriteContext& context, uint64_t number, const EntryEdit& edit) {
   ASSIGN(RawInode directory, OpenDirectory(context, number));
   std::vector<BuiltEntry> entries;
   TRY(VisitDirectory(context.fs(), context.io(), directory, [&](const RawDirectoryEntry& entry) {
     entries.push_back({std::string(entry.name), entry.inode, entry.file_type});
     return Visit::kContinue;
   }));
-  entries.push_back(added);
+  edit(entries);
   ASSIGN(const uint32_t parent, ReadParent(context.fs(), context.io(), directory));
   return BuildDirectory(context, directory, parent, entries);
 }
@@ -60,11 +66,14 @@ Result<void> AddEntry(WriteContext& context, uint64_t directory, const NewEntry&
   }
   const std::string leaf(entry.leaf);
   const uint8_t file_type = FileTypeOf(entry.kind);
+  const EntryEdit add = [&](std::vector<BuiltEntry>& entries) {
+    entries.push_back({leaf, entry.inode, file_type});
+  };
+  if (inode.Has(EXT4_INLINE_DATA_FL)) return Rebuild(context, directory, add);
   const errcode_t code =
       ext2fs_link(context.fs(), inode.number, leaf.c_str(), entry.inode, file_type);
   if (code == 0) return {};
-  if (code == EXT2_ET_DIR_NO_SPACE)
-    return Rebuild(context, directory, {leaf, entry.inode, file_type});
+  if (code == EXT2_ET_DIR_NO_SPACE) return Rebuild(context, directory, add);
   return Ext2Error(context.io(), code,
                    fmt::format("adding \"{}\" to directory inode {}", leaf, directory));
 }
@@ -78,9 +87,9 @@ Result<uint32_t> RemoveEntry(WriteContext& context, uint64_t directory, std::str
   if (inode.Has(EXT4_INLINE_DATA_FL)) {
     ASSIGN(const auto present, FindEntry(context.fs(), context.io(), inode, leaf));
     if (!present) return Error{Errc::kNotFound, action()};
-    const errcode_t code =
-        ext2fs_unlink(context.fs(), inode.number, std::string(leaf).c_str(), *present, 0);
-    if (code != 0) return Ext2Error(context.io(), code, action());
+    TRY(Rebuild(context, directory, [&](std::vector<BuiltEntry>& entries) {
+      std::erase_if(entries, [&](const BuiltEntry& entry) { return entry.name == leaf; });
+    }));
     return *present;
   }
   ASSIGN(auto found, FindMapped(context.fs(), context.io(), inode, leaf));

@@ -82,6 +82,8 @@ TEST_P(KernelTest, ChangesWhatTheKernelMadeAndTheKernelReadsIt) {
   InMount(
       "mkdir big; for i in $(seq 3000); do : > big/a-name-$i; done; "
       "for i in $(seq 40); do echo content-$i > shared-$i; "
+      "setfattr -n user.fill -v $(printf 'f%.0s' $(seq 295)) shared-$i || true; "
+      "setfattr -n user.large -v $(printf 'L%.0s' $(seq 5000)) shared-$i 2>/dev/null || true; "
       "setfattr -n user.same -v $(printf 'v%.0s' $(seq 400)) shared-$i || true; done; "
       "mkdir -p tree/one/two; echo deep > tree/one/two/file; ln tree/one/two/file hard; "
       "fallocate -l 200000 reserved || true; ln -s $(printf 's%.0s' $(seq 100)) slow");
@@ -98,6 +100,8 @@ TEST_P(KernelTest, ChangesWhatTheKernelMadeAndTheKernelReadsIt) {
   Attributes attributes = session.volume().Stat(inode("/shared-30"))->attributes;
   attributes.xattrs["user.other"] = "x";
   ASSERT_TRUE(writer.SetAttributes(inode("/shared-30"), attributes));
+  attributes.xattrs.erase("user.large");
+  ASSERT_TRUE(writer.SetAttributes(inode("/shared-31"), attributes));
   ASSERT_TRUE(writer.Rename({inode("/tree"), "one"}, {big, "moved"}));
   ASSERT_TRUE(writer.Remove({EXT2_ROOT_INO, "tree"}));
   ASSERT_TRUE(writer.Remove({EXT2_ROOT_INO, "slow"}));

@@ -133,7 +133,9 @@ Result<std::vector<RawXattr>> ReadRawXattrs(ext2_filsys fs, IoManager& io, const
   if (LoadLe<uint32_t>(buffer, 0) != kMagic)
     return Corrupt(inode, "the block has no attribute header");
   const ConstBytes whole(buffer);
+  const size_t in_inode = found.size();
   TRY(reader.Read({whole.subspan(kBlockHeaderBytes), whole}));
+  for (size_t i = in_inode; i < found.size(); ++i) found[i].in_block = true;
   return found;
 }
 

@@ -18,6 +18,7 @@ struct RawXattr {
   std::string leaf;          // the name behind the prefix
   std::string value;         // as stored
   uint32_t value_inode = 0;  // 0: stored in place
+  bool in_block = false;     // the entry stands in the attribute block, which inodes may share
 };
 
 // kCorrupt for entries or values that leave their area.

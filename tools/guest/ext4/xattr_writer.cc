@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kNameBytesMax = 255;
 constexpr size_t kBlockHeaderBytes = 32;
+constexpr size_t kBlockReferencesOffset = 4;
 constexpr std::string_view kPrefixes[] = {"user.", "trusted.", "security."};
 
 struct CloseHandle {
@@ -110,6 +111,28 @@ Result<void> TidyUp(WriteContext& context, uint64_t number, uint64_t clusters_be
   return WriteInode(context.fs(), context.io(), inode);
 }
 
+// The library copies an attribute block that several inodes share before it changes it, but does
+// not count the new references to the value inodes that both copies name then.
+Result<void> CountSharedValues(WriteContext& context, const RawInode& inode) {
+  const blk64_t block = ext2fs_file_acl_block(context.fs(), inode.basic());
+  if (block == 0) return {};
+  std::vector<std::byte> buffer(context.fs()->blocksize);
+  const errcode_t code = ext2fs_read_ext_attr3(context.fs(), block, buffer.data(), inode.number);
+  if (code != 0) {
+    return Ext2Error(context.io(), code, fmt::format("attribute block of inode {}", inode.number));
+  }
+  if (LoadLe<uint32_t>(buffer, kBlockReferencesOffset) < 2) return {};
+  ASSIGN(const std::vector<RawXattr> xattrs, ReadRawXattrs(context.fs(), context.io(), inode));
+  for (const RawXattr& xattr : xattrs) {
+    if (!xattr.in_block || xattr.value_inode == 0) continue;
+    ASSIGN(RawInode value, context.volume.Inode(xattr.value_inode));
+    const uint64_t references = ext2fs_get_ea_inode_ref(value.basic());
+    ext2fs_set_ea_inode_ref(value.basic(), references + 1);
+    TRY(WriteInode(context.fs(), context.io(), value));
+  }
+  return {};
+}
+
 Result<void> Apply(XattrList& list, const std::map<std::string, std::string>& present,
                    const std::map<std::string, std::string>& wanted) {
   for (const auto& [name, value] : present) {
@@ -142,6 +165,7 @@ Result<void> SetXattrs(WriteContext& context, uint64_t number,
   if (present == xattrs) return {};
   TRY(CheckXattrNames(xattrs));
   ASSIGN(const uint64_t clusters_before, ValueClusters(context, inode));
+  TRY(CountSharedValues(context, inode));
   {
     ASSIGN(XattrList list, XattrList::Open(context, inode.number));
     TRY(Apply(list, present, xattrs));
@@ -168,6 +192,7 @@ Result<void> FreeXattrs(WriteContext& context, RawInode& inode) {
 }
 
 Result<void> RemoveInlineTail(WriteContext& context, RawInode& inode) {
+  TRY(CountSharedValues(context, inode));
   {
     ASSIGN(XattrList list, XattrList::Open(context, inode.number));
     TRY(list.Remove("system.data"));
