@@ -227,8 +227,10 @@ ReportEntry EntryFor(const Node& node, Action action) {
   entry.theirs = node.theirs().change;
   entry.action = action;
   std::set<std::string> paths;
+  const bool their_names = node.theirs().view && node.theirs().change.any();
   for (const View* view :
-       {node.ours().view ? &*node.ours().view : nullptr, node.base ? &*node.base : nullptr}) {
+       {node.ours().view ? &*node.ours().view : nullptr, node.base ? &*node.base : nullptr,
+        their_names ? &*node.theirs().view : nullptr}) {
     if (view == nullptr) continue;
     for (const guest::Name& name : view->names) paths.insert(name.path);
   }

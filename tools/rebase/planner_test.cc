@@ -426,6 +426,16 @@ TEST_F(Planner, OursCreatesWhereTheirsMovesSomething) {
   EXPECT_EQ(r.outcome.report.Highest(), Severity::kWarn);
 }
 
+TEST_F(Planner, OursCreatesWhereTheirsLinksSomethingInAMovedDirectory) {
+  s_.ours.Write("/d/n", "ours");
+  s_.ours.Rename("/d", "/e/d");
+  s_.theirs.Link("/d/x", "/d/n");
+  const RebaseResult r = s_.Rebase();
+  EXPECT_EQ(r.tree.Content("/e/d/n"), "ours");
+  EXPECT_EQ(r.tree.Find("/e/d/n.mica-theirs"), r.tree.Find("/e/d/x"));
+  EXPECT_EQ(r.Entry("/d/n").saved_beside, "n.mica-theirs");
+}
+
 // --- Save by rename, backups, hard links
 
 TEST_F(Planner, SaveByRenameIsAModification) {

@@ -52,7 +52,7 @@ struct VersionFacts {
 struct ReportEntry {
   Topic topic = Topic::kObject;
   std::string path;                      // of ours, else of theirs; a package's or account's name
-  std::vector<std::string> other_paths;  // all further paths either version of ours had
+  std::vector<std::string> other_paths;  // all further ones of ours, the base and a changed theirs
   guest::ObjectKind kind = guest::ObjectKind::kRegular;
   ObjectChange ours;
   ObjectChange theirs;
