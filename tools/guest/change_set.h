@@ -28,8 +28,8 @@ struct ChangedObject {
   // file only became shorter. Regular files.
   std::vector<ByteRange> content_ranges;
 
-  // Whether the object is in other directories or under other leaves. That an ancestor moved changes
-  // its paths, but not this.
+  // Whether the object is in other directories or under other leaves. That an ancestor moved
+  // changes its paths, but not this.
   [[nodiscard]] bool names_changed() const;
 };
 
