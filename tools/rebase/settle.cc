@@ -24,7 +24,8 @@ class Settle {
     TRY(KeepDirectories());
     TRY(BreakCycles());
     TRY(KeepDirectories());
-    TRY(TellFollowed());
+    TRY(TellFollowed(Side::kOurs));
+    TRY(TellFollowed(Side::kTheirs));
     TRY(ResolveCollisions());
     return NameBesides();
   }
@@ -110,30 +111,42 @@ class Settle {
     return true;
   }
 
-  // What the patch added inside a directory that the VM moved has followed the move.
-  Result<void> TellFollowed() {
-    const auto moved = [](const Node& node) { return Present(node) && Moved(node, Side::kOurs); };
+  // What one side did inside a directory that the other one moved has followed the move.
+  Result<void> TellFollowed(Side mover) {
+    const auto moved = [&](const Node& node) { return Present(node) && Moved(node, mover); };
     if (std::ranges::none_of(graph_.nodes(), moved)) return {};
     std::set<NodeIndex> told;
     for (NodeIndex index = 0; index < graph_.nodes().size(); ++index) {
       const Node& node = graph_.At(index);
-      if (!node.listed || !Present(node) || !node.theirs().change.created) continue;
-      NodeIndex at = index;
-      for (size_t depth = 0; at == index || !moved(graph_.At(at)); ++depth) {
-        ASSIGN(const NodeIndex parent, graph_.ParentOf(at));
-        if (parent == at) break;
-        if (depth > kDepthMax) {
-          return Error{Errc::kCorrupt, node.path() + ": is deeper than directories can be"};
-        }
-        at = parent;
+      const ObjectChange& change = node.Of(Other(mover)).change;
+      // Of the patch only what is new; of the VM everything.
+      const bool follows = mover == Side::kOurs ? change.created : change.any();
+      if (!node.listed || !Present(node) || !follows) continue;
+      ASSIGN(const auto directory, FirstAbove(index, moved));
+      if (!directory || !told.insert(*directory).second) continue;
+      ReportEntry& entry = Entry(graph_.At(*directory), Action::kCarried);
+      if (mover == Side::kTheirs && entry.action == Action::kCarried) {
+        entry.action = Action::kMerged;
       }
-      if (at == index || !moved(graph_.At(at)) || !told.insert(at).second) continue;
-      ReportEntry& entry = Entry(graph_.At(at), Action::kCarried);
       entry.severity = std::max(entry.severity, Severity::kNotice);
       if (!entry.detail.empty()) entry.detail += "; ";
-      entry.detail += "what the new master added inside has followed the move";
+      entry.detail += mover == Side::kOurs
+                          ? "what the new master added inside has followed the move"
+                          : "moved by the new master; the VM's changes inside have followed";
     }
     return {};
+  }
+
+  template <class Wanted>
+  Result<std::optional<NodeIndex>> FirstAbove(NodeIndex start, const Wanted& wanted) {
+    NodeIndex at = start;
+    for (size_t depth = 0; depth < kDepthMax; ++depth) {
+      ASSIGN(const NodeIndex parent, graph_.ParentOf(at));
+      if (parent == at) return std::optional<NodeIndex>();
+      if (wanted(graph_.At(parent))) return std::optional<NodeIndex>(parent);
+      at = parent;
+    }
+    return Error{Errc::kCorrupt, graph_.At(start).path() + ": is deeper than directories can be"};
   }
 
   Result<bool> InsideItself(NodeIndex start) {
