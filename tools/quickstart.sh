@@ -220,7 +220,7 @@ rebase_clone() {
   conflicts_allowed "$mica" rebase "$dir/vm1.mica" --onto "$dir/master-v2.raw" --report "$dir/report.jsonl" \
     >"$dir/rebase.log"
   sed 's/^/    /' "$dir/rebase.log" | head -n 20
-  done_step "$(allocated_bytes "$dir/vm1.mica")" "report: $(wc -l <"$dir/report.jsonl") lines in report.jsonl"
+  done_step "$(allocated_bytes "$dir/vm1.mica")" "$(grep -m1 ' info$' "$dir/rebase.log" | xargs)"
 }
 
 prove_clean() {
@@ -296,7 +296,7 @@ What to try next
   serve the clones         $mica serve --socket $socket vm1=$dir/vm1.mica vm2=$dir/vm2.mica vm3=$dir/vm3.mica
   and then attach one:
     QEMU                   qemu-system-x86_64 -m 1024 -drive 'file=$(uri_of vm1),format=raw,if=virtio' ...
-    nbd-client             nbd-client -unix $socket -name vm1 /dev/nbd0
+    nbd-client             nbd-client -unix $socket -N vm1 /dev/nbd0
     as a file              mkdir -p /tmp/vm1 && nbdfuse /tmp/vm1/disk '$(uri_of vm1)'
     anything else          nbdinfo '$(uri_of vm1)'
 TEXT

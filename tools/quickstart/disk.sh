@@ -130,7 +130,7 @@ serve() {
   local socket=$1 first=${2%%=*}
   shift
   rm -f "$socket"
-  "${mica:?}" serve --socket "$socket" "$@" &
+  "${mica:?}" serve --quiet --socket "$socket" "$@" >/dev/null &
   server_pid=$!
   at_exit stop_process "$server_pid"
   wait_until 20 server_answers "$socket" "$first" || fail "the server does not answer on $socket"
