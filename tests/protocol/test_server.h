@@ -52,6 +52,7 @@ class TestServer {
   void Main(const ServerOptions& options, std::promise<void>& ready);
 
   MemoryLog log_;
+  std::promise<void> nobody_posts_;  // any more: the loop may go
   EventLoop* loop_ = nullptr;
   std::optional<MemoryDevice> device_;
   std::optional<Server> server_;

@@ -58,7 +58,7 @@ TEST_P(Vanish, AfterEveryByteOfAConversation) {
 }
 
 TEST_P(Vanish, WithRequestsInTheDevice) {
-  for (const uint64_t outstanding : {0, 1, 64}) {
+  for (const uint64_t outstanding : {0u, 1u, 64u}) {
     for (const Command command : {Command::kRead, Command::kFlush, Command::kWrite}) {
       server_.OnLoop([&] { server_.device().Hold(); });
       WireClient client = server_.ConnectAndGo(ReplyStyle::kStructured);
