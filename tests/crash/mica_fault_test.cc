@@ -73,7 +73,11 @@ class MicaFault : public ::testing::TestWithParam<FaultKind> {};
 TEST_P(MicaFault, AtEveryCallLosesNothingAcknowledged) {
   const uint64_t only_seed = FromEnvironment("MICA_FAULT_SEED", 0);
   const uint64_t only_call = FromEnvironment("MICA_FAULT_CALL", 0);
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr uint64_t kSeeds = 1;
+#else
   constexpr uint64_t kSeeds = 4;
+#endif
   uint64_t runs = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     if (only_seed != 0 && seed != only_seed) continue;
