@@ -6,8 +6,8 @@
 
 #include "engine/base/aligned_buffer.h"
 #include "tools/guest/path.h"
+#include "tools/guest/text.h"
 #include "tools/guest_image.h"
-#include "tools/object_text.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -36,7 +36,7 @@ Result<ExitStatus> Cat(Context& context, const CatOptions& options) {
   ASSIGN(const guest::Object object, volume.Stat(inode));
   if (object.kind != guest::ObjectKind::kRegular) {
     return Error{Errc::kInvalidArgument, fmt::format("{}: expected a file, found a {}",
-                                                     options.path, KindName(object.kind))};
+                                                     options.path, guest::KindName(object.kind))};
   }
   AlignedBuffer piece(kPieceBytes);
   for (uint64_t offset = 0; offset < object.size;) {

@@ -7,6 +7,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
+#include "tools/guest/text.h"
 #include "tools/guest_image.h"
 #include "tools/object_text.h"
 #include "tools/rebase/job/index_cache.h"
@@ -33,7 +34,7 @@ struct DiffOptions {
 
 std::vector<std::string> Paths(const std::vector<guest::Name>& names) {
   std::vector<std::string> paths;
-  for (const guest::Name& name : names) paths.push_back(EscapeName(name.path));
+  for (const guest::Name& name : names) paths.push_back(guest::DisplayText(name.path));
   return paths;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/guest/path.h"
+#include "tools/guest/text.h"
 #include "tools/guest_image.h"
 #include "tools/object_text.h"
 #include "tools/verbs.h"
@@ -38,22 +39,22 @@ class Lister {
 
   Result<void> Entry(const std::string& name, uint64_t inode) {
     if (!options_.details && !output_.json()) {
-      output_.Text(EscapeName(name) + "\n");
+      output_.Text(guest::DisplayText(name) + "\n");
       return {};
     }
     ASSIGN(const guest::Object object, volume_.Stat(inode));
     if (output_.json()) {
       nlohmann::json record = ToJson(object);
-      record["name"] = EscapeName(name);
+      record["name"] = guest::DisplayText(name);
       output_.Record(record);
       return {};
     }
     std::string line =
         fmt::format("{} {:>3} {:>5} {:>5} {:>12} {} {}", ModeText(object), object.link_count,
                     object.attributes.uid, object.attributes.gid, object.size,
-                    TimeText(object.attributes.modified), EscapeName(name));
+                    TimeText(object.attributes.modified), guest::DisplayText(name));
     if (object.kind == guest::ObjectKind::kSymlink) {
-      line += " -> " + EscapeName(object.symlink_target);
+      line += " -> " + guest::DisplayText(object.symlink_target);
     }
     output_.Text(line + "\n");
     return {};
@@ -63,7 +64,7 @@ class Lister {
   Result<void> Directory(uint64_t directory, const std::string& prefix, size_t depth) {
     if (depth > kDepthMax) {
       return Error{Errc::kCorrupt, fmt::format("{}: directories nest deeper than {}",
-                                               EscapeName(prefix), kDepthMax)};
+                                               guest::DisplayText(prefix), kDepthMax)};
     }
     ASSIGN(const std::vector<guest::DirectoryEntry> entries, volume_.List(directory));
     for (const guest::DirectoryEntry& entry : entries) {

@@ -11,7 +11,7 @@
 #include <unordered_map>
 
 #include "engine/base/aligned_buffer.h"
-#include "tools/object_text.h"
+#include "tools/guest/text.h"
 
 namespace mica {
 
@@ -76,7 +76,7 @@ class Extractor {
                             entry.name.find('\0') == std::string::npos;
       if (!possible) {
         return Error{Errc::kCorrupt, fmt::format("{}: expected a file name, found '{}'",
-                                                 to.string(), EscapeName(entry.name))};
+                                                 to.string(), guest::DisplayText(entry.name))};
       }
       TRY(Tree(entry.inode, to / entry.name, depth + 1));
     }

@@ -10,14 +10,10 @@
 
 namespace mica {
 
-std::string_view KindName(guest::ObjectKind kind);  // "file", "directory", …
 // As `ls -l` shows it: "-rwxr-xr-x".
 std::string ModeText(const guest::Object& object);
 // "2026-01-02 03:04:05", UTC.
 std::string TimeText(const guest::Timestamp& time);
-// Names are bytes. Control characters, backslashes and what is not UTF-8 become \n, \\ and \xNN, so
-// that a hostile name cannot write to a terminal and JSON stays valid.
-std::string EscapeName(std::string_view name);
 // kind, mode, uid, gid, size, mtime, inode, links, target: the fields of docs/cli.md.
 nlohmann::json ToJson(const guest::Object& object);
 

@@ -19,14 +19,6 @@ struct ReportContext {
   std::span<const std::string> rescued;
 };
 
-// UTF-8 as it is; where the bytes are not UTF-8 or hold control characters, those bytes as \xNN and
-// every backslash doubled.
-struct EscapedPath {
-  std::string text;
-  bool escaped = false;
-};
-EscapedPath EscapePath(std::string_view path);
-
 // One object a line, the last one {"summary": …}. Stable: members are added, never changed.
 //   topic path [path_escaped] [other_paths] kind ours theirs action severity [detail] [rule]
 //   [merger] [package] [saved] [saved_beside] [base] [our] [their] ({size, modified, xxh3})

@@ -95,17 +95,5 @@ TEST(Report, TextShowsTheWorstFirst) {
   EXPECT_THAT(FormatReportText(Example(), {}, ReportDetail::kAll), HasSubstr("/etc/motd"));
 }
 
-TEST(EscapePath, KeepsUtf8AndEscapesTheRest) {
-  EXPECT_EQ(EscapePath("/gr\xc3\xbc\xc3\x9f"
-                       "e/\\x")
-                .text,
-            "/gr\xc3\xbc\xc3\x9f"
-            "e/\\x");
-  EXPECT_EQ(EscapePath("/a\nb").text, "/a\\x0ab");
-  EXPECT_EQ(EscapePath("/\xc0\xaf").text, "/\\xc0\\xaf");           // overlong
-  EXPECT_EQ(EscapePath("/\xed\xa0\x80").text, "/\\xed\\xa0\\x80");  // a surrogate
-  EXPECT_EQ(EscapePath("/\xe2\x82").text, "/\\xe2\\x82");           // cut off
-}
-
 }  // namespace
 }  // namespace mica::rebase

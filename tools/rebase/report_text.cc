@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "tools/guest/text.h"
 #include "tools/rebase/report_format.h"
 
 namespace mica::rebase {
@@ -24,9 +25,9 @@ std::string EntryText(const ReportEntry& entry, const ReportContext& context) {
   std::string_view topic;
   if (entry.topic != Topic::kObject) topic = TopicName(entry.topic);
   std::string text = fmt::format("  {}{}{}: {}", topic, topic.empty() ? "" : " ",
-                                 EscapePath(entry.path).text, ActionName(entry.action));
+                                 guest::DisplayText(entry.path), ActionName(entry.action));
   if (!entry.merger.empty()) text += fmt::format(" ({} merge)", entry.merger);
-  if (!entry.detail.empty()) text += ", " + EscapePath(entry.detail).text;
+  if (!entry.detail.empty()) text += ", " + guest::DisplayText(entry.detail);
   text += "\n";
   const bool same_package = entry.topic != Topic::kObject;
   if (!entry.package.empty() && !same_package) {
@@ -36,7 +37,7 @@ std::string EntryText(const ReportEntry& entry, const ReportContext& context) {
     text += fmt::format("      saved as {}\n", context.rescued[*entry.rescue]);
   }
   if (!entry.saved_beside.empty()) {
-    text += fmt::format("      beside it as {}\n", EscapePath(entry.saved_beside).text);
+    text += fmt::format("      beside it as {}\n", guest::DisplayText(entry.saved_beside));
   }
   if (!entry.rule.empty()) text += fmt::format("      rule {}\n", entry.rule);
   return text;
