@@ -54,8 +54,9 @@ void AllowManyFiles() {
 
 // Absolute, so that the URI works from any directory, where that is not too long for a socket.
 std::filesystem::path ShownPath(const std::filesystem::path& path) {
-  std::filesystem::path absolute = std::filesystem::absolute(path).lexically_normal();
-  return absolute.native().size() < sizeof(sockaddr_un::sun_path) ? absolute : path;
+  std::error_code failed;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failed);
+  return !failed && absolute.native().size() < sizeof(sockaddr_un::sun_path) ? absolute : path;
 }
 
 Result<std::vector<nbd::Listener>> MakeListeners(const ServeOptions& options) {

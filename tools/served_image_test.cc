@@ -3,8 +3,59 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/async/memory_loop.h"
+#include "engine/async/sync_wait.h"
+#include "tests/support/toy_layer.h"
+
 namespace mica {
 namespace {
+
+// An image whose only feature is how it closes.
+class ClosingLayer final : public Layer {
+ public:
+  ClosingLayer(EventLoop& loop, bool fails, int& closed)
+      : file_(loop), fails_(fails), closed_(closed) {
+    info_.virtual_size = 4096;
+    info_.cluster_bytes = 4096;
+    info_.writable = true;
+  }
+  [[nodiscard]] const LayerInfo& info() const noexcept override { return info_; }
+  BlockFile& data_file() noexcept override { return file_; }
+  Async<Mapping> Map(ByteRange) override { co_return Error{Errc::kIo, "unused"}; }
+  Async<WritePlan> PrepareWrite(ByteRange) override { co_return Error{Errc::kIo, "unused"}; }
+  Async<void> PublishWrite(WritePlan) override { co_return Result<void>(); }
+  void CancelWrite(WritePlan) noexcept override {}
+  Async<void> Unmap(ByteRange, ExtentKind) override { co_return Result<void>(); }
+  Async<void> Flush() override { co_return Result<void>(); }
+  Async<void> Close() override {
+    ++closed_;
+    if (fails_) co_return Error{Errc::kIo, "sync failed"};
+    co_return Result<void>();
+  }
+
+ private:
+  testing::TurnFile file_;
+  LayerInfo info_;
+  bool fails_;
+  int& closed_;
+};
+
+TEST(ServedImageTest, AFailedCloseIsTheResultAndTheOthersAreClosedAllTheSame) {
+  MemoryLoop loop;
+  int closed = 0;
+  std::vector<ServedImage> images;
+  for (const bool fails : {false, true, false}) {
+    std::vector<std::unique_ptr<Layer>> layers;
+    layers.push_back(std::make_unique<ClosingLayer>(loop, fails, closed));
+    images.emplace_back();
+    images.back().path = fails ? "broken.mica" : "good.mica";
+    images.back().chain = std::make_unique<ImageChain>(loop, std::move(layers));
+  }
+  const Result<void> result = SyncWait(loop, CloseServedImages(loop, images));
+  EXPECT_EQ(closed, 3);
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().message.find("broken.mica"), std::string::npos);
+}
 
 TEST(ParseExportTest, TheNameIsTheFilesUnlessGiven) {
   EXPECT_EQ(ParseExport("vm1.mica").name, "vm1");

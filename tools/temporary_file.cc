@@ -53,7 +53,9 @@ std::filesystem::path TemporaryName(const std::filesystem::path& destination) {
   std::random_device random;
   const std::string name = destination.filename().native().substr(0, kStemMax);
   // Absolute, so that the handler finds it whatever becomes of the working directory.
-  const std::filesystem::path directory = std::filesystem::absolute(destination).parent_path();
+  std::error_code failed;
+  const std::filesystem::path absolute = std::filesystem::absolute(destination, failed);
+  const std::filesystem::path directory = DirectoryOf(failed ? destination : absolute);
   return directory / fmt::format(".{}.{:08x}{:08x}.tmp", name, random(), random());
 }
 
