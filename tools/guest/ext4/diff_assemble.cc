@@ -2,7 +2,9 @@
 #include "tools/guest/ext4/diff_assemble.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -11,23 +13,24 @@ namespace {
 
 using DirectoryKey = std::pair<uint64_t, uint32_t>;  // inode, generation
 
-std::tuple<DirectoryKey, std::string_view> EntryKey(const Name& name) {
-  return {{name.parent, name.parent_generation}, name.leaf};
+using EntryKey = std::tuple<DirectoryKey, std::string_view>;
+
+std::vector<EntryKey> EntriesOf(const std::vector<Name>& names) {
+  std::vector<EntryKey> entries;
+  for (const Name& name : names) {
+    entries.emplace_back(DirectoryKey{name.parent, name.parent_generation}, name.leaf);
+  }
+  std::ranges::sort(entries);
+  return entries;
 }
 
 // Directories in which the object has a name in one version only (or is another object).
 void AddTouchedDirectories(const ChangedObject& object, std::set<DirectoryKey>& to) {
-  const bool same_object = object.before && object.after;
-  const auto add_missing = [&](const std::vector<Name>& names, const std::vector<Name>& others) {
-    for (const Name& name : names) {
-      const bool kept = same_object && std::ranges::any_of(others, [&](const Name& other) {
-                          return EntryKey(other) == EntryKey(name);
-                        });
-      if (!kept) to.insert({name.parent, name.parent_generation});
-    }
-  };
-  add_missing(object.names_before, object.names_after);
-  add_missing(object.names_after, object.names_before);
+  const std::vector<EntryKey> before = EntriesOf(object.names_before);
+  const std::vector<EntryKey> after = EntriesOf(object.names_after);
+  std::vector<EntryKey> changed;
+  std::ranges::set_symmetric_difference(before, after, std::back_inserter(changed));
+  for (const auto& [directory, leaf] : changed) to.insert(directory);
 }
 
 bool AttributesDiffer(const Object& before, const Object& after,

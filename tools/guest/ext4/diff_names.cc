@@ -98,14 +98,17 @@ Result<std::vector<NameTable::Link>> NameTable::LinksOf(uint32_t inode, Version 
   }
   const auto change = changes_.find(inode);
   if (version == Version::kBefore || change == changes_.end()) return links;
-  for (const Link& link : change->second.removed) {
-    const auto at = std::ranges::find(links, link);
-    if (at == links.end()) {
-      return Error{Errc::kMismatch, fmt::format("the index does not know entry '{}' of inode {}",
-                                                link.leaf, link.parent)};
-    }
-    links.erase(at);
+  // A hostile directory can give one inode any number of names: no search for each.
+  std::vector<Link> removed = change->second.removed;
+  std::ranges::sort(removed);
+  std::ranges::sort(links);
+  if (!std::ranges::includes(links, removed)) {
+    return Error{Errc::kMismatch,
+                 fmt::format("the index does not know a name that inode {} has lost", inode)};
   }
+  std::vector<Link> kept;
+  std::ranges::set_difference(links, removed, std::back_inserter(kept));
+  links = std::move(kept);
   const auto& added = change->second.added;
   links.insert(links.end(), added.begin(), added.end());
   return links;

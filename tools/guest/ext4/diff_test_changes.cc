@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -18,7 +20,20 @@ namespace mica::guest::testing {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// Mounts of ours stay ours: another process that copied them into its own name space would keep the
+// image mounted behind our back, and unmounting would write nothing back.
+bool HasOwnMounts() {
+  static const bool own = ::unshare(CLONE_NEWNS) == 0 &&
+                          ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  return own;
+}
+
+}  // namespace
+
 LoopMount::LoopMount(const std::string& image, std::string path) : path_(std::move(path)) {
+  if (!HasOwnMounts()) return;
   fs::create_directories(path_);
   Shell(fmt::format("mount -o loop {} {}", image, path_));
   mounted_ = fs::exists(path_ + "/lost+found");

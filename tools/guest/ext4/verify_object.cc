@@ -36,11 +36,11 @@ void CompareAttributes(const Attributes& planned, const Attributes& found,
   }
 }
 
+// Both sorted, `allowed` merged.
 bool LiesInside(const std::vector<ByteRange>& ranges, const std::vector<ByteRange>& allowed) {
   return std::ranges::all_of(ranges, [&](const ByteRange& range) {
-    return std::ranges::any_of(allowed, [&](const ByteRange& outer) {
-      return outer.offset <= range.offset && range.end() <= outer.end();
-    });
+    const auto outer = std::ranges::upper_bound(allowed, range.offset, {}, &ByteRange::end);
+    return outer != allowed.end() && outer->offset <= range.offset && range.end() <= outer->end();
   });
 }
 
