@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ bool WriteFile(const fs::path& path, uint64_t bytes, Prng& random) {
     piece.resize(std::min<uint64_t>(bytes, 1 << 20));
     for (size_t i = 0; i + 8 <= piece.size(); i += 8) {
       const uint64_t word = random.Next();
-      piece.replace(i, 8, reinterpret_cast<const char*>(&word), 8);
+      std::memcpy(piece.data() + i, &word, sizeof word);
     }
     if (::write(fd.get(), piece.data(), piece.size()) != static_cast<ssize_t>(piece.size())) {
       return false;
