@@ -80,6 +80,7 @@ prepare_directory() {
   socket=$dir/mica.sock
   [[ ${#socket} -lt 100 ]] || fail "--dir: $dir is too long for the path of a unix socket"
   end_kept_server
+  close_view "$dir/view"  # an earlier run may have been killed
   rm -rf "$dir"/{*.raw*,*.mica*,*.qcow2,*.tree,*.log,*.pid,*.jsonl,before,after,view,mica.sock}
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cerrno>
 #include <cstdio>
 
@@ -49,6 +50,11 @@ DirectAlignment DirectAlignmentOf(int fd) noexcept {
 #endif
   return alignment;
 }
+
+// The kernel closes the files of a killed process that used io_uring a moment after the process is
+// gone; whoever restarts it at once must not be told that the image is in use.
+constexpr std::chrono::milliseconds kLockPatience{1000};
+constexpr std::chrono::milliseconds kLockRetryInterval{10};
 
 Result<void> TakeLock(int fd, FileLock lock, const std::string& path) {
   if (lock == FileLock::kNone) return {};
@@ -113,19 +119,26 @@ Result<std::unique_ptr<BlockFile>> PosixHost::OpenNow(const std::string& path, i
   traits.writable = options.writable;
   traits.is_block_device = S_ISBLK(status.st_mode);
   if (!opened.direct) {
-    return std::make_unique<PosixFile>(engines_.buffered, std::move(opened.fd), path,
-                                       traits);
+    return std::make_unique<PosixFile>(engines_.buffered, std::move(opened.fd), path, traits);
   }
   const DirectAlignment alignment = DirectAlignmentOf(opened.fd.get());
   traits.direct_alignment = alignment.request;
-  auto file =
-      std::make_unique<PosixFile>(engines_.direct, std::move(opened.fd), path, traits);
+  auto file = std::make_unique<PosixFile>(engines_.direct, std::move(opened.fd), path, traits);
   return std::make_unique<AlignedFile>(loop_, std::move(file), alignment.memory);
 }
 
 Async<std::unique_ptr<BlockFile>> PosixHost::Open(const std::filesystem::path& path,
                                                   const OpenOptions& options) {
-  co_return OpenNow(path.string(), options.writable ? O_RDWR : O_RDONLY, options);
+  const std::string name = path.string();
+  const OpenOptions chosen = options;  // the caller's may be gone after a wait
+  const int flags = chosen.writable ? O_RDWR : O_RDONLY;
+  const EventLoop::Time give_up = loop_.Now() + kLockPatience;
+  for (;;) {
+    Result<std::unique_ptr<BlockFile>> opened = OpenNow(name, flags, chosen);
+    const bool locked = !opened && opened.error().code == Errc::kBusy;
+    if (!locked || loop_.Now() >= give_up) co_return opened;
+    co_await loop_.SleepUntil(loop_.Now() + kLockRetryInterval);
+  }
 }
 
 Async<std::unique_ptr<BlockFile>> PosixHost::CreateExclusive(const std::filesystem::path& path,

@@ -21,6 +21,7 @@ class PosixHost final : public Host {
   PosixHost(EventLoop& loop, Engines engines) : loop_(loop), engines_(engines) {}
 
   [[nodiscard]] EventLoop& loop() noexcept override { return loop_; }
+  // Waits up to a second for a lock before it is kBusy.
   Async<std::unique_ptr<BlockFile>> Open(const std::filesystem::path& path,
                                          const OpenOptions& options) override;
   Async<std::unique_ptr<BlockFile>> CreateExclusive(const std::filesystem::path& path,
