@@ -10,9 +10,9 @@ set -euo pipefail
 
 build_packages=(
   g++ cmake ninja-build ccache pkg-config git
-  liburing-dev libaio-dev libxxhash-dev libzstd-dev zlib1g-dev
-  libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
-  libext2fs-dev comerr-dev libarchive-dev librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev
+  liburing-dev libaio-dev libxxhash-dev zlib1g-dev
+  libcli11-dev libfmt-dev nlohmann-json3-dev
+  libext2fs-dev comerr-dev libarchive-dev libgtest-dev libgmock-dev libbenchmark-dev
 )
 # What the quickstart drives around mica: a Debian root, its file system, the kernel's view of an export.
 run_packages=(
