@@ -57,7 +57,17 @@ class Mounted:
     def __exit__(self, *_):
         run("umount", self.root)
         run("losetup", "--detach", self.loop)
+        self.wait_until_free()
         os.rmdir(self.root)
+
+    def wait_until_free(self):
+        """Another process's mount namespace can hold the file system a little longer; until it is gone
+        the disk file is not all there."""
+        for _ in range(6000):
+            if subprocess.run(["losetup", self.loop], capture_output=True, check=False).returncode != 0:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{self.loop} stays attached")
 
 
 class Export:

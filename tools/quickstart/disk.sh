@@ -101,12 +101,14 @@ loop_is_free() { ! losetup "$1" >/dev/null 2>&1; }
 close_view() {
   local view=$1 loop pid
   if mountpoint --quiet "$view/mnt"; then
-    wait_until 10 umount "$view/mnt" || echo "cannot unmount $view/mnt" >&2
+    wait_until 10 umount --recursive "$view/mnt" || echo "cannot unmount $view/mnt" >&2
   fi
   if [[ -e $view/loop ]]; then
     loop=$(<"$view/loop")
     losetup --detach "$loop" 2>/dev/null || true
-    wait_until 10 loop_is_free "$loop" || echo "$loop stays attached" >&2
+    # Until then the file system may be mounted in a mount namespace that some process just made, and what
+    # is in the file is not all that was written.
+    wait_until 120 loop_is_free "$loop" || fail "$loop stays attached"
     rm -f "$view/loop"
   fi
   if [[ -e $view/fuse.pid ]]; then
@@ -141,13 +143,17 @@ server_answers() {
   [[ -S $1 ]] && nbdinfo --size "nbd+unix:///$2?socket=$1" >/dev/null 2>&1
 }
 
-# in_root ROOT COMMAND...: runs in a chroot with its own /proc; whatever it leaves running is ended.
+# in_root ROOT COMMAND...: runs in a chroot; whatever it leaves running is ended. No mount namespace of its
+# own: one would keep every other mount of the machine busy for as long as the command runs.
 in_root() {
-  local root=$1
+  local root=$1 status=0
   shift
-  unshare --mount --propagation private --pid --fork --kill-child --mount-proc="$root/proc" \
+  mount --types proc proc "$root/proc"
+  unshare --pid --fork --kill-child \
     chroot "$root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-    LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive ${http_proxy:+"http_proxy=$http_proxy"} "$@"
+    LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive ${http_proxy:+"http_proxy=$http_proxy"} "$@" || status=$?
+  umount "$root/proc"
+  return "$status"
 }
 
 allocated_bytes() { echo $(($(stat --format '%b' "$1") * 512)); }
