@@ -23,7 +23,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tools/quickstart/table.sh
 . "$here/quickstart/table.sh"
 
-dir=/var/tmp/mica-quickstart keep=no clean=no mica='' lock='' build_dir="$here/../build/release"
+dir=/var/tmp/mica-quickstart keep=no clean=no mica='' build_dir="$here/../build/release"
 
 parse_arguments() {
   while [[ $# -gt 0 ]]; do
@@ -312,7 +312,7 @@ finish() {
   what_next
   if [[ $keep == yes ]]; then
     setsid "$mica" serve --socket "$socket" vm1="$dir/vm1.mica" vm2="$dir/vm2.mica" vm3="$dir/vm3.mica" \
-      >"$dir/server.log" 2>&1 </dev/null {lock}>&- &
+      >"$dir/server.log" 2>&1 </dev/null 9>&- &
     server_pid=$!
     echo "$server_pid" >"$dir/server.pid"
     wait_until 20 server_answers "$socket" vm1 || fail "the server does not start: see $dir/server.log"
