@@ -79,6 +79,8 @@ prepare_directory() {
   dir=$(realpath "$dir")
   socket=$dir/mica.sock
   [[ ${#socket} -lt 100 ]] || fail "--dir: $dir is too long for the path of a unix socket"
+  exec 9>"$dir/.lock"
+  flock --nonblock 9 || fail "another run uses $dir; give this one another --dir"
   end_kept_server
   close_view "$dir/view"  # an earlier run may have been killed
   rm -rf "$dir"/{*.raw*,*.mica*,*.qcow2,*.tree,*.log,*.pid,*.jsonl,before,after,view,mica.sock}
