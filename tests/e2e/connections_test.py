@@ -56,7 +56,7 @@ class Connections(harness.TestCase):
             handles[0].flush()
             server.kill()
             server.process.returncode = 0  # wanted
-        harness.check_when_free(self.path("vm.mica"))
+        mica("check", self.path("vm.mica"))
         with Server(self.directory, self.vm) as server:
             handle = server.connect("vm")
             for index in range(len(handles)):

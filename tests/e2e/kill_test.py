@@ -112,7 +112,7 @@ def run_round(directory, vm, seed, durable):
         for thread in threads:
             thread.join()
         server.process.returncode = 0  # wanted
-    harness.check_when_free(vm)
+    mica("check", vm)
     with Server(directory, f"vm={vm}") as server:
         verify(server.connect("vm"), clients)
     return sum(client.flushes for client in clients), clients[0].durable | clients[1].durable

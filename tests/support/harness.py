@@ -71,18 +71,6 @@ def make_raw(path, size, content=b""):
     return path
 
 
-def check_when_free(image):
-    """`mica check` of an image whose server was killed: the kernel gives its lock up a little later, when
-    the requests that the dead process had in flight are done with the file."""
-    for _ in range(1000):
-        result = subprocess.run([MICA, "check", image], capture_output=True, text=True, check=False)
-        if "locked" not in result.stderr:
-            break
-        time.sleep(0.01)
-    if result.returncode != 0:
-        raise AssertionError(f"mica check {image}: {result.returncode}\n{result.stdout}{result.stderr}")
-
-
 class Server:
     """One `mica serve` on a unix socket, as a context; leaving it stops the server and wants status 0."""
 
