@@ -143,4 +143,13 @@ Async<std::vector<ByteRange>> DifferingRanges(ImageChain& a, ImageChain& b) {
   co_return ranges;
 }
 
+std::vector<ByteRange> RangesWithin(const std::vector<ByteRange>& ranges, ByteRange window) {
+  std::vector<ByteRange> inside;
+  for (const ByteRange& range : ranges) {
+    const ByteRange part = Intersect(range, window);
+    if (!part.empty()) inside.push_back(ByteRange{part.offset - window.offset, part.length});
+  }
+  return inside;
+}
+
 }  // namespace mica

@@ -17,4 +17,7 @@ Async<std::vector<ByteRange>> RangesAbove(ImageChain& chain, size_t depth);
 // a layer keeps none. Where one disk is longer, the rest of it is in the result.
 Async<std::vector<ByteRange>> DifferingRanges(ImageChain& a, ImageChain& b);
 
+// The parts of `ranges` that lie in `window`, relative to its start.
+std::vector<ByteRange> RangesWithin(const std::vector<ByteRange>& ranges, ByteRange window);
+
 }  // namespace mica

@@ -61,5 +61,11 @@ TEST(DifferingRanges, TheRestOfALongerDiskDiffers) {
   EXPECT_GE(ranges.front().offset, 4 * kBlock);
 }
 
+TEST(RangesWithin, CutsToTheWindowAndCountsFromIt) {
+  const std::vector<ByteRange> ranges = {{0, 5}, {8, 4}, {14, 10}, {30, 1}};
+  EXPECT_EQ(RangesWithin(ranges, ByteRange{10, 10}), (std::vector<ByteRange>{{0, 2}, {4, 6}}));
+  EXPECT_TRUE(RangesWithin(ranges, ByteRange{5, 3}).empty());
+}
+
 }  // namespace
 }  // namespace mica

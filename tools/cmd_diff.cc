@@ -82,11 +82,7 @@ Result<std::vector<ByteRange>> TouchedRanges(Context& context, GuestImage& a, Gu
   }
   ASSIGN(const std::vector<ByteRange> differ,
          SyncWait(context.loop, DifferingRanges(a.chain(), b.chain())));
-  for (const ByteRange& range : differ) {
-    const ByteRange part = Intersect(range, place);
-    if (!part.empty()) touched.push_back(ByteRange{part.offset - place.offset, part.length});
-  }
-  return touched;
+  return RangesWithin(differ, place);
 }
 
 Result<ExitStatus> Diff(Context& context, const DiffOptions& options) {

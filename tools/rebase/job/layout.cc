@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/chain_difference.h"
 #include "tools/guest/sync_device.h"
 
 namespace mica::rebase {
@@ -31,15 +32,6 @@ Result<void> ReadLayout(Side3& side, const std::filesystem::path& path) {
   if (!disk) return std::move(disk).error().WithContext(path.string());
   side.disk = std::move(*disk);
   return {};
-}
-
-std::vector<ByteRange> TouchedIn(const std::vector<ByteRange>& touched, ByteRange volume) {
-  std::vector<ByteRange> inside;
-  for (const ByteRange& range : touched) {
-    const ByteRange part = Intersect(range, volume);
-    if (!part.empty()) inside.push_back(ByteRange{part.offset - volume.offset, part.length});
-  }
-  return inside;
 }
 
 // Whether the two disks differ anywhere in `ranges` of `volume`.
@@ -141,7 +133,7 @@ Result<void> NoteGaps(RebaseImages& images, Side3& base, Side3& ours, DiskLayout
   }
   gaps.push_back(RangeBetween(at, ours.device.size()));
   for (const ByteRange& gap : gaps) {
-    const std::vector<ByteRange> touched = TouchedIn(images.touched_by_vm, gap);
+    const std::vector<ByteRange> touched = RangesWithin(images.touched_by_vm, gap);
     ASSIGN(const bool differs, ContentDiffers(base.device, ours.device, gap, touched));
     if (!differs) continue;
     layout.entries.push_back(DroppedEntry(
@@ -167,7 +159,7 @@ Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images) {
   }
   DiskLayout layout;
   for (const DiskVolume& volume : ours.disk.volumes) {
-    const std::vector<ByteRange> touched = TouchedIn(images.touched_by_vm, volume.range);
+    const std::vector<ByteRange> touched = RangesWithin(images.touched_by_vm, volume.range);
     ASSIGN(const bool differs, ContentDiffers(base.device, ours.device, volume.range, touched));
     if (!differs) continue;
     if (volume.kind != VolumeKind::kExt) {

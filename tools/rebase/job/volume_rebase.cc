@@ -16,16 +16,6 @@ namespace mica::rebase {
 
 namespace {
 
-// The parts of `ranges` that lie in `volume`, relative to it.
-std::vector<ByteRange> Within(const std::vector<ByteRange>& ranges, ByteRange volume) {
-  std::vector<ByteRange> inside;
-  for (const ByteRange& range : ranges) {
-    const ByteRange part = Intersect(range, volume);
-    if (!part.empty()) inside.push_back(ByteRange{part.offset - volume.offset, part.length});
-  }
-  return inside;
-}
-
 Result<std::unique_ptr<guest::Ext4View>> OpenView(EventLoop& loop, ImageChain& chain,
                                                   ByteRange range, const std::string& what) {
   Result<std::unique_ptr<guest::Ext4View>> view = guest::Ext4View::Open(loop, chain, range);
@@ -66,7 +56,7 @@ Result<void> VolumeRebase::Diff(const std::vector<ByteRange>& masters_differ) {
   const Stopwatch watch(figures_.their_diff_seconds);
   std::vector<ByteRange> patched;
   if (pair_.base == pair_.target) {
-    patched = Within(masters_differ, pair_.base);
+    patched = RangesWithin(masters_differ, pair_.base);
   } else {
     // The volume lies elsewhere on the new disk: every block of it can differ.
     patched.push_back(ByteRange{0, std::max(pair_.base.length, pair_.target.length)});
@@ -120,8 +110,9 @@ Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result, FileSy
     ASSIGN(const std::vector<ByteRange> written, SyncWait(loop_, RangesAbove(result, 1)));
     ASSIGN(const std::unique_ptr<guest::Ext4View> view,
            OpenView(loop_, result, pair_.target, "the result"));
-    const guest::VerifyInput input{outcome_.plan,  applied_,       target_->volume(),
-                                   target_index_,  view->volume(), Within(written, pair_.target),
+    const guest::VerifyInput input{outcome_.plan,     applied_,
+                                   target_->volume(), target_index_,
+                                   view->volume(),    RangesWithin(written, pair_.target),
                                    ours_->volume()};
     ASSIGN(const std::vector<guest::Discrepancy> found, guest::VerifyResult(input));
     for (const guest::Discrepancy& discrepancy : found) {
