@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "..", "tools", "quickstart")]
@@ -199,8 +200,8 @@ def run_seed(seed, directory):
     story = Story(seed, directory)
     try:
         problems, exact, conflicts = story.run()
-    except AssertionError as error:
-        problems, exact, conflicts = [str(error)], 0, 0
+    except Exception:  # whatever it was, its seed has to be told
+        problems, exact, conflicts = [traceback.format_exc()], 0, 0
     if problems:
         story.explain(problems)
     return bool(problems), exact, conflicts

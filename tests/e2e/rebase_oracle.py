@@ -146,7 +146,7 @@ class Oracle:
         elif ours is None or theirs is None:
             left = ours or theirs
             if left.places != base.places or differs(base, left):
-                self.conflicts[number] = "deleted by one, changed by the other"
+                self.conflicts.setdefault(number, "deleted by one, changed by the other")
                 self.expected[number] = (left.places, None)
         else:
             self.expect_merged(number, base, ours, theirs)
@@ -158,18 +158,18 @@ class Oracle:
         if ours is not theirs:
             del attributes["mtime"]
             if ours.entry._replace(inode=0, mtime=0) != theirs.entry._replace(inode=0, mtime=0):
-                self.conflicts[number] = "made by both"
+                self.conflicts.setdefault(number, "made by both")
         self.expected[number] = (ours.places, attributes)
 
     def expect_merged(self, number, base, ours, theirs):
         places = (base.places & ours.places & theirs.places) | (ours.places - base.places) | (
             theirs.places - base.places)
         if ours.places != base.places and theirs.places != base.places and ours.places != theirs.places:
-            self.conflicts[number] = "renamed by both"
+            self.conflicts.setdefault(number, "renamed by both")
         try:
             attributes = self.merge_attributes(base, ours, theirs)
         except Conflict:
-            self.conflicts[number] = "changed by both"
+            self.conflicts.setdefault(number, "changed by both")
             attributes = None
         self.expected[number] = (places, attributes)
 
@@ -226,17 +226,21 @@ class Oracle:
         return found
 
     def find_cycles(self):
-        for number in list(self.expected):
-            if self.is_in_a_cycle(number):
-                self.conflicts.setdefault(number, "its directories contain each other")
+        caught = [number for number in self.expected if self.is_in_a_cycle(number)]
+        for number in caught:
+            self.conflicts.setdefault(number, "its directories contain each other")
+            self.rivals[number].update(caught)
 
     def is_in_a_cycle(self, number):
+        return any(self.leads_round(parent) for parent, _ in self.expected[number][0])
+
+    def leads_round(self, directory):
         seen = set()
-        while number != ROOT and number in self.expected:
-            if number in seen:
+        while directory != ROOT and directory in self.expected:
+            if directory in seen:
                 return True
-            seen.add(number)
-            number = min(self.expected[number][0], default=(ROOT, ""))[0]
+            seen.add(directory)
+            directory = min(self.expected[directory][0], default=(ROOT, ""))[0]
         return False
 
     def path_of(self, place):
@@ -288,7 +292,9 @@ class Oracle:
         return any(path in reported for path in paths)
 
     def is_explained(self, path, reported):
-        """Reported itself, made beside a reported path, or carried along by a directory in conflict."""
+        """Reported itself, a losing version beside a winner, or carried along by a directory in conflict."""
+        if os.path.basename(path) in {entry.get("saved_beside") for entry in reported.values()}:
+            return True
         conflicting = {path for number in self.conflicts for path in self.all_paths(number)}
         while path:
             if path in reported or path in conflicting or os.path.splitext(path)[0] in conflicting:
