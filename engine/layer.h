@@ -82,6 +82,16 @@ struct WritePlan {
   uint64_t token = 0;  // the layer's own
 };
 
+class SnapshotControl;
+class SpaceControl;
+
+// What can be done to an open layer besides moving data; a null pointer where its format cannot.
+// Owned by the layer.
+struct LayerControls {
+  SnapshotControl* snapshots = nullptr;  // engine/snapshot_control.h: states kept inside the image
+  SpaceControl* space = nullptr;         // engine/space_control.h: what it takes of the host
+};
+
 // Calls may overlap in time. The chain holds a lock on the guest clusters of a write from Prepare
 // to Publish, so calls that change overlapping ranges never overlap in time. Loop thread only.
 class Layer {
@@ -92,6 +102,8 @@ class Layer {
   virtual ~Layer() = default;
 
   [[nodiscard]] virtual const LayerInfo& info() const noexcept = 0;
+
+  virtual LayerControls controls() noexcept { return {}; }
 
   // The file that Extent::host_offset and WritePlan::Target::host_offset point into.
   virtual BlockFile& data_file() noexcept = 0;
