@@ -20,13 +20,13 @@ if [ "$(id -u)" != 0 ]; then
   echo "bench_rebase.sh: loop mounts need root" >&2
   exit 1
 fi
-# Mounts of our own: another process that copied one into its name space would keep the image mounted
-# behind our back, and unmounting would write nothing back.
-if [ -z "${MICA_BENCH_MOUNTS:-}" ]; then
-  MICA_BENCH_MOUNTS=own exec unshare --mount --propagation private "$0" "$@"
-fi
+# Writes everything back, even where another process has copied the mount into its name space.
+leave() {
+  mount -o remount,ro "$mnt"
+  umount "$mnt"
+}
 mkdir -p "$mnt"
-trap 'mountpoint -q "$mnt" && umount "$mnt"' EXIT
+trap 'mountpoint -q "$mnt" && leave' EXIT
 
 if [ ! -e "$work/v1.raw" ]; then
   echo "making a master of $files files ..." >&2
@@ -34,7 +34,7 @@ if [ ! -e "$work/v1.raw" ]; then
   mke2fs -q -F -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 "$work/making.raw" 10G
   mount -o loop "$work/making.raw" "$mnt"
   "$bench" make-tree "$mnt" "$files" "$seed"
-  umount "$mnt"
+  leave
   mv "$work/making.raw" "$work/v1.raw"
   "$mica" seal -q "$work/v1.raw"
 fi
@@ -49,7 +49,7 @@ for name in vm v2; do
   # noatime: the generator looks at every directory, and that is none of the changes.
   mount -o loop,noatime $name.raw "$mnt"
   "$bench" change-tree "$mnt" "$operations" "$number"
-  umount "$mnt"
+  leave
   "$mica" convert -q -f raw -O mica -b v1.raw $name.raw $name.mica
   [ $name = vm ] || "$mica" seal -q $name.mica
   rm $name.raw

@@ -22,11 +22,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Mounts of ours stay ours: another process that copied them into its own name space would keep the
-// image mounted behind our back, and unmounting would write nothing back.
+// A name space of our own, so that other processes rarely copy a mount of ours into theirs. In a
+// chroot "/" is no mount and cannot be made private: then mounts are seen outside too.
 bool HasOwnMounts() {
-  static const bool own = ::unshare(CLONE_NEWNS) == 0 &&
-                          ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  static const bool own = ::unshare(CLONE_NEWNS) == 0;
+  if (own) ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
   return own;
 }
 
@@ -40,7 +40,10 @@ LoopMount::LoopMount(const std::string& image, std::string path) : path_(std::mo
 }
 
 LoopMount::~LoopMount() {
-  if (mounted_) Shell(fmt::format("umount {}", path_));
+  if (!mounted_) return;
+  // Where another process has copied the mount all the same, unmounting alone would write nothing.
+  Shell(fmt::format("mount -o remount,ro {}", path_));
+  Shell(fmt::format("umount {}", path_));
 }
 
 RandomChanges::RandomChanges(fs::path root, Prng& random)
