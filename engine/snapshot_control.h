@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SnapshotControl: states of a disk that its image keeps, the disk's size, and what has changed since
-// when.
+// SnapshotControl: states of a disk that its image keeps, the size of the disk, and what has
+// changed since when.
 #pragma once
 
 namespace mica {

@@ -51,7 +51,8 @@ class BlockMap {
   [[nodiscard]] uint64_t GrowthMax(uint64_t first_block, uint64_t end_block) const;
 
   // A checkpoint takes everything changed so far, to write it and then install or return it.
-  FrozenMap Freeze();
+  // `epoch` is that of the newest changes. Parts born in `kept_epoch` or before are not `replaced`.
+  FrozenMap Freeze(uint32_t epoch, uint32_t kept_epoch);
   void Install(const FrozenMap& frozen);
   void Return(const FrozenMap& frozen);
 
@@ -80,7 +81,7 @@ class BlockMap {
   void MarkDirty(Region& region);
   void MarkRootDirty(uint32_t root_index);
   [[nodiscard]] uint64_t Cost(const Region& region) const noexcept;
-  void FreezeRegion(Region& region, FrozenMap& frozen);
+  void FreezeRegion(Region& region, uint32_t kept_epoch, FrozenMap& frozen);
   size_t DropClean(Root& root, uint32_t slot_in_root);
 
   BlockFile& file_;

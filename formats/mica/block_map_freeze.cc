@@ -5,19 +5,21 @@
 
 namespace mica::native {
 
-FrozenMap BlockMap::Freeze() {
+FrozenMap BlockMap::Freeze(uint32_t epoch, uint32_t kept_epoch) {
   FrozenMap frozen;
+  frozen.epoch = epoch;
   frozen.slots_max = checkpoint_slots_;
   for (const uint32_t index : dirty_regions_) {
-    FreezeRegion(*FindRegion(index * kBlocksPerRegion), frozen);
+    FreezeRegion(*FindRegion(index * kBlocksPerRegion), kept_epoch, frozen);
   }
   for (const uint32_t index : dirty_roots_) {
     FrozenRoot root;
     root.index = index;
     root.block = roots_[index].pointers;
     frozen.roots.push_back(std::move(root));
-    if (const Slot slot = roots_[index].disk.slot; slot != 0) {
-      frozen.replaced.push_back(SlotRun{slot, 1});
+    const RootPointer& disk = roots_[index].disk;
+    if (disk.slot != 0 && disk.birth > kept_epoch) {
+      frozen.replaced.push_back(SlotRun{disk.slot, 1});
     }
   }
   dirty_regions_.clear();
@@ -33,7 +35,7 @@ FrozenMap BlockMap::Freeze() {
   return frozen;
 }
 
-void BlockMap::FreezeRegion(Region& region, FrozenMap& frozen) {
+void BlockMap::FreezeRegion(Region& region, uint32_t kept_epoch, FrozenMap& frozen) {
   FrozenRegion taken;
   taken.index = region.index;
   for (uint32_t i = 0; i < kLeavesPerRegion; ++i) {
@@ -41,7 +43,7 @@ void BlockMap::FreezeRegion(Region& region, FrozenMap& frozen) {
     if (node == nullptr) continue;
     if (node->dirty) {
       taken.changed.push_back(i);
-      if (node->disk.first != 0) {
+      if (node->disk.first != 0 && node->disk.birth > kept_epoch) {
         frozen.replaced.push_back(SlotRun{node->disk.first, 1});
         frozen.replaced.push_back(SlotRun{node->disk.second, 1});
       }
@@ -54,7 +56,9 @@ void BlockMap::FreezeRegion(Region& region, FrozenMap& frozen) {
       taken.items.push_back(RegionItem{i, node->leaf, {}});
     }
   }
-  frozen.replaced.insert(frozen.replaced.end(), region.runs.begin(), region.runs.end());
+  if (region.birth > kept_epoch) {
+    frozen.replaced.insert(frozen.replaced.end(), region.runs.begin(), region.runs.end());
+  }
   region.dirty = false;
   region.dirty_dense = 0;
   region.writing = true;
@@ -66,6 +70,7 @@ void BlockMap::Install(const FrozenMap& frozen) {
     Region& region = *FindRegion(written.index * kBlocksPerRegion);
     region.writing = false;
     region.runs = written.runs;
+    region.birth = frozen.epoch;
     roots_[written.index / kRegionsPerRoot].pointers[written.index % kRegionsPerRoot] =
         written.pointer;
     size_t item = 0;

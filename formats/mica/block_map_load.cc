@@ -82,11 +82,12 @@ Async<void> BlockMap::LoadRegion(Root& root, uint32_t region_index) {
     if (bytes.error().code != Errc::kCorrupt) co_return bytes.error();
     co_return Damaged("region", region_index, pointer.slot, bytes.error().message);
   }
-  Result<std::vector<RegionItem>> items = DecodeRegion(bytes->span(), tag_, region_index);
-  if (!items) co_return Damaged("region", region_index, pointer.slot, items.error().message);
+  Result<RegionContent> content = DecodeRegion(bytes->span(), tag_, region_index);
+  if (!content) co_return Damaged("region", region_index, pointer.slot, content.error().message);
   auto region = std::make_unique<Region>(region_index);
   region->runs = std::move(runs);
-  Adopt(*region, *std::move(items));
+  region->birth = content->birth;
+  Adopt(*region, std::move(content->items));
   region->users = 1;  // not to be trimmed at once
   root.regions[in_root] = std::move(region);
   if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);

@@ -27,6 +27,7 @@ struct BlockMap::Region {
   const uint32_t index;
   std::array<std::unique_ptr<Node>, kLeavesPerRegion> nodes;
   std::vector<SlotRun> runs;  // where it is on disk
+  uint32_t birth = 0;         // the epoch in which it was written there
   size_t item_bytes = 0;      // of all nodes
   uint32_t dirty_dense = 0;   // nodes
   uint32_t users = 0;         // pins and loads

@@ -42,7 +42,7 @@ class MetadataWriter {
 }  // namespace
 
 void Checkpointer::Begin() {
-  frozen_ = image_.map.Freeze();
+  frozen_ = image_.map.Freeze(image_.epoch, image_.kept_epoch);
   room_ = image_.slots.Allocate(frozen_.slots_max);
   used_.clear();
   superblock_tried_ = false;
@@ -115,6 +115,7 @@ Async<void> Checkpointer::WriteLeaves() {
       const std::vector<SlotRun> runs = Take(kDenseLeafSlots);
       item.dense.first = runs.front().first;
       item.dense.second = static_cast<Slot>(runs.back().end() - 1);
+      item.dense.birth = frozen_.epoch;
       item.dense.hash = HashOf(bytes.span());
       item.leaf = nullptr;
       const ConstBytes encoded = std::as_const(bytes).span();
@@ -126,8 +127,11 @@ Async<void> Checkpointer::WriteLeaves() {
 }
 
 Async<void> Checkpointer::WriteRegions() {
-  const uint64_t tag = image_.superblock.Tag();
+  RegionHeader header;
+  header.tag = image_.superblock.Tag();
+  header.birth = frozen_.epoch;
   for (FrozenRegion& region : frozen_.regions) {
+    header.index = region.index;
     region.runs.clear();
     region.pointer = RegionPointer{};
     if (region.items.empty()) continue;
@@ -136,7 +140,7 @@ Async<void> Checkpointer::WriteRegions() {
       item_bytes += item.leaf == nullptr ? kDenseItemBytes : EncodedItemBytes(*item.leaf);
     }
     region.runs = Take(RegionSlots(item_bytes));
-    const AlignedBuffer bytes = EncodeRegion(tag, region.index, region.items, region.runs);
+    const AlignedBuffer bytes = EncodeRegion(header, region.items, region.runs);
     region.pointer.slot = region.runs.front().first;
     region.pointer.slots = region.runs.front().count;
     region.pointer.hash = HashOf(bytes.span());
@@ -164,6 +168,7 @@ Async<void> Checkpointer::WriteRoots() {
     if (empty) continue;
     EncodeRootBlock(root.block, bytes.span());
     root.pointer.slot = Take(1).front().first;
+    root.pointer.birth = frozen_.epoch;
     root.pointer.hash = HashOf(bytes.span());
     CO_TRY(co_await image_.file->Write(SlotOffset(root.pointer.slot), bytes.span()));
   }

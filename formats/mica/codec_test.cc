@@ -3,6 +3,8 @@
 // nothing else passes for it.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "engine/base/prng.h"
 #include "formats/mica/log_page.h"
 #include "formats/mica/region_codec.h"
@@ -31,7 +33,15 @@ Superblock SampleSuperblock() {
   identity.digest[15] = 43;
   identity.virtual_size = 44;
   superblock.parent = ParentReference{"../masters/debian.raw", "raw", identity};
-  superblock.roots[5] = RootPointer{400, 0x1234567890};
+  superblock.roots[5] = RootPointer{400, 8, 0x1234567890};
+  superblock.snapshot_table = {700, 3, 0x77, 120};
+  superblock.kept_epoch = 8;
+  superblock.parent_bytes = uint64_t{1} << 40;
+  superblock.quota_soft = 1000;
+  superblock.quota_hard = 2000;
+  superblock.history.AddResize(2, uint64_t{1} << 40);
+  superblock.history.AddResize(5, uint64_t{2} << 40);
+  superblock.history.AddRevert(6, 7);
   return superblock;
 }
 
@@ -48,6 +58,12 @@ TEST(Superblock, RoundTrips) {
     EXPECT_EQ(again, block);
     EXPECT_EQ(back.virtual_size, superblock.virtual_size);
     EXPECT_EQ(back.roots, superblock.roots);
+    EXPECT_EQ(back.snapshot_table, superblock.snapshot_table);
+    EXPECT_EQ(back.kept_epoch, superblock.kept_epoch);
+    EXPECT_EQ(back.parent_bytes, superblock.parent_bytes);
+    EXPECT_EQ(back.quota_soft, superblock.quota_soft);
+    EXPECT_EQ(back.quota_hard, superblock.quota_hard);
+    EXPECT_EQ(back.history, superblock.history);
     ASSERT_EQ(back.parent.has_value(), superblock.parent.has_value());
     if (!back.parent) continue;
     EXPECT_EQ(back.parent->path, superblock.parent->path);
@@ -73,6 +89,30 @@ TEST(Superblock, TheNewerOneIsChosenAndANewFormatIsNotPassedOver) {
   EncodeSuperblock(superblock, second);
   EncodeSuperblock(SampleSuperblock(), first);
   EXPECT_EQ(ChooseSuperblock(first, second).error().code, Errc::kUnsupported);
+}
+
+TEST(Superblock, SnapshotFieldsThatContradictEachOtherAreRefused) {
+  const auto refused = [](const std::function<void(Superblock&)>& spoil) {
+    Superblock superblock = SampleSuperblock();
+    spoil(superblock);
+    Data block(kSlotBytes);
+    EncodeSuperblock(superblock, block);
+    const Result<Superblock> back = DecodeSuperblock(block);
+    return !back && back.error().code == Errc::kCorrupt;
+  };
+  EXPECT_FALSE(refused([](Superblock&) {}));
+  EXPECT_TRUE(refused([](Superblock& s) { s.kept_epoch = s.epoch; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.kept_epoch = 0; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.snapshot_table = {}; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.snapshot_table.slot = 1; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.snapshot_table.slot = s.high_water; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.snapshot_table.slots = kSnapshotTableSlotsMax + 1; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.snapshot_table.snapshots = kSnapshotsMax + 1; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.parent_bytes = s.virtual_size + 1; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.quota_soft = s.quota_hard + 1; }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.history.AddResize(s.epoch, 5); }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.history.AddResize(6, kVirtualSizeMax + 1); }));
+  EXPECT_TRUE(refused([](Superblock& s) { s.history.AddRevert(8, s.epoch); }));
 }
 
 TEST(Superblock, LongParentPathsAreRefused) {
@@ -214,7 +254,7 @@ TEST(RegionCodec, ARegionInPiecesRoundTrips) {
     RegionItem item;
     item.leaf_index = i;
     if (i % 3 == 0) {
-      item.dense = {i + 100, i + 500, i};
+      item.dense = {i + 100, i + 500, i + 3, i};
     } else {
       item.leaf = std::make_shared<Leaf>(i % 50 < 10 ? zeroes : SampleLeaf(i, kSparseMax));
     }
@@ -223,10 +263,12 @@ TEST(RegionCodec, ARegionInPiecesRoundTrips) {
   }
   std::vector<SlotRun> runs;
   for (uint32_t i = 0; i < RegionSlots(bytes); ++i) runs.push_back({1000 + 2 * i, 1});
-  const AlignedBuffer region = EncodeRegion(0x99, 7, items, runs);
+  const AlignedBuffer region = EncodeRegion({0x99, 7, 5}, items, runs);
   const std::vector<SlotRun> more = DecodeRegionRuns(region.span().first(kSlotBytes), 1).value();
   EXPECT_EQ(more, std::vector<SlotRun>(runs.begin() + 1, runs.end()));
-  const std::vector<RegionItem> back = DecodeRegion(region.span(), 0x99, 7).value();
+  const RegionContent content = DecodeRegion(region.span(), 0x99, 7).value();
+  EXPECT_EQ(content.birth, 5u);
+  const std::vector<RegionItem>& back = content.items;
   ASSERT_EQ(back.size(), items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     EXPECT_EQ(back[i].leaf_index, items[i].leaf_index);

@@ -29,6 +29,7 @@ struct FrozenMap {
   std::vector<FrozenRoot> roots;      // ascending
   std::vector<SlotRun> replaced;      // free once the checkpoint is durable
   uint64_t slots_max = 0;             // what writing it takes at most
+  uint32_t epoch = 0;                 // the newest of its entries; the birth of the parts written
 };
 
 }  // namespace mica::native

@@ -28,6 +28,7 @@ struct Image {
         superblock_position(chosen.position),
         superblock_sequence(chosen.superblock.sequence),
         epoch(chosen.superblock.epoch),
+        kept_epoch(chosen.superblock.kept_epoch),
         log(chosen.superblock),
         slots(chosen.superblock.high_water, granted_end),
         reclaimer(slots),
@@ -41,6 +42,7 @@ struct Image {
   uint32_t superblock_position;  // the slot it is in; the other one is written first
   uint64_t superblock_sequence;  // the highest one that was ever tried
   uint32_t epoch;                // for entries changed now
+  uint32_t kept_epoch;           // as in the superblock, or already that of the one being written
   LogRing log;
   RecordBatch pending;          // published, not in the log yet
   uint64_t promised_slots = 0;  // that writes in flight may add to map.checkpoint_slots()

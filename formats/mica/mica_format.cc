@@ -45,6 +45,7 @@ Result<native::Superblock> NewSuperblock(const CreateOptions& options) {
   superblock.virtual_size = options.virtual_size;
   superblock.clean = true;
   superblock.parent = options.parent;
+  superblock.parent_bytes = options.parent ? options.virtual_size : 0;
   superblock.log = {native::kSlotFirst, native::kLogSlotsDefault};
   for (const auto& [key, value] : options.extra) {
     if (key == "log_size") {

@@ -51,7 +51,7 @@ class ItemWriter {
   }
 
   void AddDense(const RegionItem& item) {
-    Header(item.leaf_index, ItemKind::kDense, 0);
+    Header(item.leaf_index, ItemKind::kDense, item.dense.birth);
     StoreLe<uint32_t>(out_, used_ + 8, item.dense.first);
     StoreLe<uint32_t>(out_, used_ + 12, item.dense.second);
     StoreLe<uint64_t>(out_, used_ + 16, item.dense.hash);
@@ -110,7 +110,7 @@ class ItemReader {
       case ItemKind::kSparse:
         return Sparse(leaf_index, count, items);
       case ItemKind::kDense:
-        return Dense(leaf_index, items);
+        return Dense(leaf_index, count, items);
       case ItemKind::kUniform:
         return Uniform(leaf_index, count, items);
     }
@@ -146,11 +146,12 @@ class ItemReader {
     return {};
   }
 
-  Result<void> Dense(uint32_t leaf_index, std::vector<RegionItem>& items) {
+  Result<void> Dense(uint32_t leaf_index, uint32_t birth, std::vector<RegionItem>& items) {
     if (in_.size() < kDenseItemBytes) return Bad("a dense item is cut off");
     DensePointer dense;
     dense.first = LoadLe<uint32_t>(in_, 8);
     dense.second = LoadLe<uint32_t>(in_, 12);
+    dense.birth = birth;
     dense.hash = LoadLe<uint64_t>(in_, 16);
     if (!IsPlace(dense.first) || !IsPlace(dense.second)) return Bad("a leaf at an impossible slot");
     Finish(kDenseItemBytes, leaf_index + 1);
@@ -252,7 +253,7 @@ size_t EncodedItemBytes(const Leaf& leaf) noexcept {
   return kItemHeaderBytes + leaf.present() * kSparseEntryBytes;
 }
 
-AlignedBuffer EncodeRegion(uint64_t tag, uint32_t region_index, std::span<const RegionItem> items,
+AlignedBuffer EncodeRegion(const RegionHeader& header, std::span<const RegionItem> items,
                            std::span<const SlotRun> runs) {
   uint64_t slots = 0;
   for (const SlotRun& run : runs) slots += run.count;
@@ -267,12 +268,13 @@ AlignedBuffer EncodeRegion(uint64_t tag, uint32_t region_index, std::span<const 
   ItemWriter writer(out.subspan(kRegionHeaderBytes + runs_bytes));
   for (const RegionItem& item : items) writer.Add(item);
   StoreLe<uint32_t>(out, 0, kRegionMagic);
-  StoreLe<uint32_t>(out, 4, region_index);
-  StoreLe<uint64_t>(out, 8, tag);
+  StoreLe<uint32_t>(out, 4, header.index);
+  StoreLe<uint64_t>(out, 8, header.tag);
   StoreLe<uint32_t>(out, 16, static_cast<uint32_t>(slots));
   StoreLe<uint32_t>(out, 20, static_cast<uint32_t>(runs.size() - 1));
   StoreLe<uint32_t>(out, 24, writer.items());
   StoreLe<uint32_t>(out, 28, static_cast<uint32_t>(writer.used()));
+  StoreLe<uint32_t>(out, 32, header.birth);
   return buffer;
 }
 
@@ -300,8 +302,7 @@ Result<std::vector<SlotRun>> DecodeRegionRuns(ConstBytes first_run, uint32_t fir
   return runs;
 }
 
-Result<std::vector<RegionItem>> DecodeRegion(ConstBytes bytes, uint64_t tag,
-                                             uint32_t region_index) {
+Result<RegionContent> DecodeRegion(ConstBytes bytes, uint64_t tag, uint32_t region_index) {
   if (bytes.size() < kRegionHeaderBytes || LoadLe<uint32_t>(bytes, 0) != kRegionMagic) {
     return Error{Errc::kCorrupt, "map region: the magic is missing"};
   }
@@ -314,13 +315,14 @@ Result<std::vector<RegionItem>> DecodeRegion(ConstBytes bytes, uint64_t tag,
   if (kRegionHeaderBytes + runs_bytes + item_bytes > bytes.size()) {
     return Error{Errc::kCorrupt, "map region: longer than its slots"};
   }
-  std::vector<RegionItem> items;
+  RegionContent content;
+  content.birth = LoadLe<uint32_t>(bytes, 32);
   ItemReader reader(bytes.subspan(kRegionHeaderBytes + runs_bytes, item_bytes));
-  for (uint32_t i = 0; i < item_count; ++i) TRY(reader.Next(items));
+  for (uint32_t i = 0; i < item_count; ++i) TRY(reader.Next(content.items));
   if (!reader.AtEnd()) {
     return Error{Errc::kCorrupt, "map region: bytes left over after the last leaf"};
   }
-  return items;
+  return content;
 }
 
 }  // namespace mica::native

@@ -37,7 +37,8 @@ inline constexpr size_t kDenseLeafBytes = kDenseLeafSlots * kSlotBytes;
 struct DensePointer {
   Slot first = 0;  // 0: none
   Slot second = 0;
-  uint64_t hash = 0;  // over both slots
+  uint32_t birth = 0;  // the epoch in which it was written
+  uint64_t hash = 0;   // over both slots
   friend bool operator==(const DensePointer&, const DensePointer&) = default;
 };
 
@@ -45,6 +46,12 @@ void EncodeDenseLeaf(const Leaf& leaf, Bytes bytes) noexcept;
 Result<std::shared_ptr<Leaf>> DecodeDenseLeaf(ConstBytes bytes);
 
 // ---- regions: 1 GiB; sparse and uniform leaves inside, dense ones by pointer ----
+
+struct RegionHeader {
+  uint64_t tag = 0;    // Superblock::Tag of the image
+  uint32_t index = 0;  // number of the region
+  uint32_t birth = 0;  // the epoch in which it was written
+};
 
 // A leaf of a region: `leaf` for sparse and uniform ones, otherwise `dense`.
 struct RegionItem {
@@ -70,14 +77,18 @@ constexpr uint32_t RegionSlots(size_t item_bytes) noexcept {
 }
 
 // `runs` hold at least the slots needed; the region is padded to fill them.
-AlignedBuffer EncodeRegion(uint64_t tag, uint32_t region_index, std::span<const RegionItem> items,
+AlignedBuffer EncodeRegion(const RegionHeader& header, std::span<const RegionItem> items,
                            std::span<const SlotRun> runs);
 
 // The runs that follow the first one, from the first run of a region. The hash is not known yet:
 // any input.
 Result<std::vector<SlotRun>> DecodeRegionRuns(ConstBytes first_run, uint32_t first_slots);
 
+struct RegionContent {
+  uint32_t birth = 0;
+  std::vector<RegionItem> items;
+};
 // The whole region, whose hash has been verified; still any input.
-Result<std::vector<RegionItem>> DecodeRegion(ConstBytes bytes, uint64_t tag, uint32_t region_index);
+Result<RegionContent> DecodeRegion(ConstBytes bytes, uint64_t tag, uint32_t region_index);
 
 }  // namespace mica::native

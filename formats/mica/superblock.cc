@@ -24,12 +24,20 @@ constexpr size_t kParentUuidOffset = 176;
 constexpr size_t kParentDigestOffset = 192;
 constexpr size_t kParentSizeOffset = 208;
 constexpr size_t kParentPathBytesOffset = 216;
+constexpr size_t kTableOffset = 224;
+constexpr size_t kKeptEpochOffset = 240;
+constexpr size_t kSnapshotCountOffset = 244;
+constexpr size_t kParentBytesOffset = 248;
+constexpr size_t kQuotaSoftOffset = 256;
+constexpr size_t kQuotaHardOffset = 264;
+constexpr size_t kHistoryOffset = 272;
+static_assert(kHistoryOffset + EpochHistory::kEncodedBytes == 656);
 constexpr size_t kRootsOffset = 1024;
-constexpr size_t kRootBytes = 16;
+constexpr size_t kRootBytes = kRootsBytes / kRootsMax;
 constexpr size_t kParentPathOffset = 3072;
 constexpr size_t kSecondMagicOffset = 4080;
 constexpr size_t kHashOffset = 4088;
-static_assert(kRootsOffset + kRootsMax * kRootBytes == kParentPathOffset);
+static_assert(kRootsOffset + kRootsBytes == kParentPathOffset);
 static_assert(kParentPathOffset + kParentPathMax <= kSecondMagicOffset);
 
 template <size_t N>
@@ -78,6 +86,32 @@ Result<ParentReference> DecodeParent(ConstBytes block, uint32_t flags) {
   return parent;
 }
 
+Result<void> CheckSnapshotFields(const Superblock& superblock) {
+  const SnapshotTablePointer& table = superblock.snapshot_table;
+  const bool none = table == SnapshotTablePointer{} && superblock.kept_epoch == 0;
+  const bool some = table.slot >= kSlotFirst && table.slot < superblock.high_water &&
+                    table.slots >= 1 && table.slots <= kSnapshotTableSlotsMax &&
+                    table.snapshots >= 1 && table.snapshots <= kSnapshotsMax &&
+                    superblock.kept_epoch >= 1 && superblock.kept_epoch < superblock.epoch;
+  if (!none && !some) {
+    return Error{Errc::kCorrupt,
+                 fmt::format("superblock: {} snapshots in {} slots at slot {}, kept to epoch {} of "
+                             "{}, are impossible",
+                             table.snapshots, table.slots, table.slot, superblock.kept_epoch,
+                             superblock.epoch)};
+  }
+  if (superblock.parent_bytes > superblock.virtual_size) {
+    return Error{Errc::kCorrupt,
+                 fmt::format("superblock: the parent shows through for {} bytes of {}",
+                             superblock.parent_bytes, superblock.virtual_size)};
+  }
+  if (superblock.quota_hard != 0 && superblock.quota_soft > superblock.quota_hard) {
+    return Error{Errc::kCorrupt, fmt::format("superblock: a soft quota of {} above the hard one {}",
+                                             superblock.quota_soft, superblock.quota_hard)};
+  }
+  return {};
+}
+
 Result<void> CheckFields(const Superblock& superblock) {
   if (superblock.virtual_size > kVirtualSizeMax) {
     return Error{Errc::kCorrupt, fmt::format("superblock: virtual size {} is above the limit {}",
@@ -104,10 +138,56 @@ Result<void> CheckFields(const Superblock& superblock) {
       return Error{Errc::kCorrupt, fmt::format("superblock: a root block at slot {}", root.slot)};
     }
   }
+  return CheckSnapshotFields(superblock);
+}
+
+void EncodeSnapshotFields(const Superblock& superblock, Bytes block) noexcept {
+  const SnapshotTablePointer& table = superblock.snapshot_table;
+  StoreLe<uint32_t>(block, kTableOffset, table.slot);
+  StoreLe<uint32_t>(block, kTableOffset + 4, table.slots);
+  StoreLe<uint64_t>(block, kTableOffset + 8, table.hash);
+  StoreLe<uint32_t>(block, kKeptEpochOffset, superblock.kept_epoch);
+  StoreLe<uint32_t>(block, kSnapshotCountOffset, table.snapshots);
+  StoreLe<uint64_t>(block, kParentBytesOffset, superblock.parent_bytes);
+  StoreLe<uint64_t>(block, kQuotaSoftOffset, superblock.quota_soft);
+  StoreLe<uint64_t>(block, kQuotaHardOffset, superblock.quota_hard);
+  superblock.history.Encode(block.subspan(kHistoryOffset, EpochHistory::kEncodedBytes));
+}
+
+Result<void> DecodeSnapshotFields(ConstBytes block, Superblock& superblock) {
+  SnapshotTablePointer& table = superblock.snapshot_table;
+  table.slot = LoadLe<uint32_t>(block, kTableOffset);
+  table.slots = LoadLe<uint32_t>(block, kTableOffset + 4);
+  table.hash = LoadLe<uint64_t>(block, kTableOffset + 8);
+  superblock.kept_epoch = LoadLe<uint32_t>(block, kKeptEpochOffset);
+  table.snapshots = LoadLe<uint32_t>(block, kSnapshotCountOffset);
+  superblock.parent_bytes = LoadLe<uint64_t>(block, kParentBytesOffset);
+  superblock.quota_soft = LoadLe<uint64_t>(block, kQuotaSoftOffset);
+  superblock.quota_hard = LoadLe<uint64_t>(block, kQuotaHardOffset);
+  const ConstBytes history = block.subspan(kHistoryOffset, EpochHistory::kEncodedBytes);
+  ASSIGN(superblock.history, EpochHistory::Decode(history, superblock.epoch));
   return {};
 }
 
 }  // namespace
+
+void EncodeRoots(const RootPointers& roots, Bytes out) noexcept {
+  for (size_t i = 0; i < kRootsMax; ++i) {
+    StoreLe<uint32_t>(out, i * kRootBytes, roots[i].slot);
+    StoreLe<uint32_t>(out, i * kRootBytes + 4, roots[i].birth);
+    StoreLe<uint64_t>(out, i * kRootBytes + 8, roots[i].hash);
+  }
+}
+
+RootPointers DecodeRoots(ConstBytes in) noexcept {
+  RootPointers roots;
+  for (size_t i = 0; i < kRootsMax; ++i) {
+    roots[i].slot = LoadLe<uint32_t>(in, i * kRootBytes);
+    roots[i].birth = LoadLe<uint32_t>(in, i * kRootBytes + 4);
+    roots[i].hash = LoadLe<uint64_t>(in, i * kRootBytes + 8);
+  }
+  return roots;
+}
 
 uint64_t Superblock::Tag() const noexcept {
   return LoadLe<uint64_t>(std::as_bytes(std::span(uuid)), 0);
@@ -158,11 +238,8 @@ void EncodeSuperblock(const Superblock& superblock, Bytes block) noexcept {
   StoreLe<uint64_t>(block, 104, superblock.log_tail_previous_hash);
   StoreLe<uint32_t>(block, 112, superblock.high_water);
   StoreArray(block, 128, superblock.seal_digest);
-  for (size_t i = 0; i < kRootsMax; ++i) {
-    const size_t offset = kRootsOffset + i * kRootBytes;
-    StoreLe<uint32_t>(block, offset, superblock.roots[i].slot);
-    StoreLe<uint64_t>(block, offset + 8, superblock.roots[i].hash);
-  }
+  EncodeSnapshotFields(superblock, block);
+  EncodeRoots(superblock.roots, block.subspan(kRootsOffset, kRootsBytes));
   StoreText(block, kSecondMagicOffset, kSuperblockMagic);
   StoreLe<uint64_t>(block, kHashOffset, XXH64(block.data(), kHashOffset, 0));
 }
@@ -206,11 +283,8 @@ Result<Superblock> DecodeSuperblock(ConstBytes block) {
   superblock.log_tail_previous_hash = LoadLe<uint64_t>(block, 104);
   superblock.high_water = LoadLe<uint32_t>(block, 112);
   superblock.seal_digest = LoadArray<16>(block, 128);
-  for (size_t i = 0; i < kRootsMax; ++i) {
-    const size_t offset = kRootsOffset + i * kRootBytes;
-    superblock.roots[i].slot = LoadLe<uint32_t>(block, offset);
-    superblock.roots[i].hash = LoadLe<uint64_t>(block, offset + 8);
-  }
+  superblock.roots = DecodeRoots(block.subspan(kRootsOffset, kRootsBytes));
+  TRY(DecodeSnapshotFields(block, superblock));
   if ((flags & kFlagParent) != 0) {
     ASSIGN(superblock.parent, DecodeParent(block, flags));
   }

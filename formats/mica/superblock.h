@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/base/result.h"
+#include "formats/mica/epoch_history.h"
 #include "formats/mica/layout.h"
 
 namespace mica::native {
@@ -18,9 +19,27 @@ inline constexpr size_t kParentFormatMax = 15;  // bytes
 // Where a root block lies; slot 0: nothing is mapped below it.
 struct RootPointer {
   Slot slot = 0;
+  uint32_t birth = 0;  // the epoch in which it was written
   uint64_t hash = 0;
   friend bool operator==(const RootPointer&, const RootPointer&) = default;
 };
+using RootPointers = std::array<RootPointer, kRootsMax>;
+
+inline constexpr size_t kRootsBytes = kRootsMax * 16;
+// `out` and `in` are kRootsBytes. Decoding takes any input and checks nothing.
+void EncodeRoots(const RootPointers& roots, Bytes out) noexcept;
+RootPointers DecodeRoots(ConstBytes in) noexcept;
+
+// Where the snapshot table lies (snapshot_table.h); slot 0: there are no snapshots.
+struct SnapshotTablePointer {
+  Slot slot = 0;
+  uint32_t slots = 0;      // in all; the first one names the others
+  uint64_t hash = 0;       // of all of them
+  uint32_t snapshots = 0;  // how many it holds
+  friend bool operator==(const SnapshotTablePointer&, const SnapshotTablePointer&) = default;
+};
+inline constexpr uint32_t kSnapshotsMax = 1000;
+inline constexpr uint32_t kSnapshotTableSlotsMax = 96;
 
 struct Superblock {
   uint64_t sequence = 0;
@@ -42,7 +61,18 @@ struct Superblock {
   Slot high_water = 0;  // slots from here on were never used
   std::array<uint8_t, 16> seal_digest{};
   std::optional<ParentReference> parent;
-  std::array<RootPointer, kRootsMax> roots{};
+  RootPointers roots{};
+
+  SnapshotTablePointer snapshot_table;
+  // Data and map parts born in this epoch or before may belong to a snapshot: when they are
+  // replaced they are not free. 0 without snapshots.
+  uint32_t kept_epoch = 0;
+  // Where the map says nothing, the parent shows through only so far: a disk that was made smaller
+  // and larger again reads zero beyond.
+  uint64_t parent_bytes = 0;
+  uint64_t quota_soft = 0;  // bytes of the host; 0: none
+  uint64_t quota_hard = 0;
+  EpochHistory history;
 
   [[nodiscard]] uint64_t BlockCount() const noexcept {
     return virtual_size / kSlotBytes + (virtual_size % kSlotBytes != 0 ? 1 : 0);

@@ -11,6 +11,7 @@
 #include "formats/mica/log_page.h"
 #include "formats/mica/mica_format.h"
 #include "formats/mica/region_codec.h"
+#include "formats/mica/superblock.h"
 #include "formats/open_chain.h"
 
 namespace {
@@ -58,6 +59,27 @@ std::vector<std::byte> MakeImage(bool close) {
   return content;
 }
 
+// With snapshots, quotas, former sizes and lost epochs.
+std::vector<std::byte> SuperblockWithHistory() {
+  native::Superblock superblock;
+  superblock.virtual_size = 1 << 30;
+  superblock.parent_bytes = 1 << 20;
+  superblock.epoch = 30;
+  superblock.log = {2, 8};
+  superblock.high_water = 100;
+  superblock.snapshot_table = {50, 2, 1234, 3};
+  superblock.kept_epoch = 20;
+  superblock.quota_soft = 1 << 28;
+  superblock.quota_hard = 1 << 29;
+  superblock.history.AddResize(4, 1 << 29);
+  superblock.history.AddResize(9, 1 << 28);
+  superblock.history.AddRevert(9, 15);
+  superblock.roots[0] = {60, 20, 77};
+  std::vector<std::byte> block(native::kSlotBytes);
+  native::EncodeSuperblock(superblock, block);
+  return block;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -69,6 +91,7 @@ int main(int argc, char** argv) {
   Save(root / "mica_image" / "unclean", unclean);
   const std::filesystem::path decoders = root / "mica_decoders";
   SaveDecoderInput(decoders / "superblock", 0, ConstBytes(clean).first(4096));
+  SaveDecoderInput(decoders / "superblock_with_history", 0, SuperblockWithHistory());
   native::RecordBatch batch;
   const std::vector<BlockDigest> digests = {1, 2, 3};
   batch.AddData(10, 20, digests);
@@ -82,9 +105,9 @@ int main(int argc, char** argv) {
   auto uniform = std::make_shared<native::Leaf>();
   uniform->SetRange(0, native::kBlocksPerLeaf, {native::kSlotZero, 1, 0});
   const std::vector<native::RegionItem> items = {
-      {0, sparse, {}}, {3, nullptr, {40, 41, 5}}, {8, uniform, {}}, {9, uniform, {}}};
+      {0, sparse, {}}, {3, nullptr, {40, 41, 1, 5}}, {8, uniform, {}}, {9, uniform, {}}};
   const std::vector<native::SlotRun> runs = {{100, 1}};
-  SaveDecoderInput(decoders / "region", 2, native::EncodeRegion(1, 2, items, runs).span());
+  SaveDecoderInput(decoders / "region", 2, native::EncodeRegion({1, 2, 3}, items, runs).span());
   native::RootBlock block(native::kRegionsPerRoot);
   block[3] = {50, 2, 1234};
   std::vector<std::byte> bytes(2 * native::kSlotBytes);

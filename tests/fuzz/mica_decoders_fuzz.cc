@@ -44,15 +44,15 @@ void TryRegion(const std::vector<std::byte>& bytes) {
   if (bytes.size() < kRegionHeaderBytes) return;
   const uint64_t tag = LoadLe<uint64_t>(bytes, 8);
   const uint32_t index = LoadLe<uint32_t>(bytes, 4);
-  const Result<std::vector<RegionItem>> items = DecodeRegion(bytes, tag, index);
-  if (!items) return;
+  const Result<RegionContent> content = DecodeRegion(bytes, tag, index);
+  if (!content) return;
   size_t item_bytes = 0;
-  for (const RegionItem& item : *items) {
+  for (const RegionItem& item : content->items) {
     item_bytes += item.leaf == nullptr ? kDenseItemBytes : EncodedItemBytes(*item.leaf);
   }
   const std::vector<SlotRun> where = {{100, RegionSlots(item_bytes)}};
-  const AlignedBuffer again = EncodeRegion(tag, index, *items, where);
-  MICA_CHECK(DecodeRegion(again.span(), tag, index)->size() == items->size());
+  const AlignedBuffer again = EncodeRegion({tag, index, content->birth}, content->items, where);
+  MICA_CHECK(DecodeRegion(again.span(), tag, index)->items.size() == content->items.size());
 }
 
 }  // namespace
