@@ -3,12 +3,23 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace mica {
 
 BlockDigest DigestBlock(ConstBytes block) noexcept {
   return XXH3_64bits(block.data(), block.size());
+}
+
+std::optional<size_t> FirstMismatch(ConstBytes content, size_t block_bytes,
+                                    std::span<const BlockDigest> digests) noexcept {
+  size_t index = 0;
+  for (size_t at = 0; at < content.size(); at += block_bytes, ++index) {
+    const ConstBytes block = content.subspan(at, std::min(block_bytes, content.size() - at));
+    if (DigestBlock(block) != digests[index]) return index;
+  }
+  return std::nullopt;
 }
 
 void StreamDigest::Free::operator()(XXH3_state_s* state) const noexcept {

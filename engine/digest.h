@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 
 #include "engine/base/bytes.h"
 #include "engine/extent.h"
@@ -17,6 +19,11 @@ namespace mica {
 inline constexpr uint32_t kDigestBlockBytes = 4096;
 
 [[nodiscard]] BlockDigest DigestBlock(ConstBytes block) noexcept;
+
+// The first block of `content` (the last one may be short) whose digest is not the one in
+// `digests`, of which there is one for each.
+[[nodiscard]] std::optional<size_t> FirstMismatch(ConstBytes content, size_t block_bytes,
+                                                  std::span<const BlockDigest> digests) noexcept;
 
 class StreamDigest {
  public:

@@ -6,6 +6,7 @@
 
 #include "engine/async/when_all.h"
 #include "engine/base/aligned_buffer.h"
+#include "engine/compressed_read.h"
 #include "engine/digest.h"
 #include "engine/image_chain.h"
 
@@ -16,18 +17,16 @@ namespace {
 Result<void> VerifyExtent(const LayerInfo& layer, const Mapping& mapping, const Extent& extent,
                           ConstBytes content) {
   if (extent.first_digest == Extent::kNoDigest) return {};
-  const size_t block_bytes = layer.digest_block_bytes;
-  size_t index = extent.first_digest;
-  for (size_t at = 0; at < content.size(); at += block_bytes, ++index) {
-    const ConstBytes block = content.subspan(at, std::min(block_bytes, content.size() - at));
-    if (DigestBlock(block) == mapping.digests[index]) continue;
-    return Error{Errc::kCorrupt,
-                 fmt::format("{}: the block at guest offset {}, file offset {} does not match its "
-                             "checksum; the host lost or changed it (mica check --data lists all "
-                             "such blocks)",
-                             layer.path, extent.guest.offset + at, extent.host_offset + at)};
-  }
-  return {};
+  const std::span<const BlockDigest> digests =
+      std::span(mapping.digests).subspan(extent.first_digest);
+  const std::optional<size_t> wrong = FirstMismatch(content, layer.digest_block_bytes, digests);
+  if (!wrong) return {};
+  const uint64_t at = *wrong * layer.digest_block_bytes;
+  return Error{Errc::kCorrupt,
+               fmt::format("{}: the block at guest offset {}, file offset {} does not match its "
+                           "checksum; the host lost or changed it (mica check --data lists all "
+                           "such blocks)",
+                           layer.path, extent.guest.offset + at, extent.host_offset + at)};
 }
 
 }  // namespace
@@ -114,9 +113,7 @@ Async<void> ImageChain::ReadExtent(size_t depth, const Mapping& mapping, const E
     case ExtentKind::kCompressed:
       break;
   }
-  co_return Error{Errc::kUnsupported,
-                  fmt::format("{}: compressed extents are not supported by this build",
-                              layers_[depth]->info().path)};
+  co_return co_await ReadCompressed(loop_, *layers_[depth], mapping, extent, out);
 }
 
 }  // namespace mica

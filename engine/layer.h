@@ -25,6 +25,7 @@
 namespace mica {
 
 using Uuid = std::array<uint8_t, 16>;
+using ContentName = std::array<uint8_t, 16>;
 
 // What makes a sealed image recognisable, wherever its file lies.
 struct LayerIdentity {
@@ -40,6 +41,15 @@ struct ParentReference {
   std::optional<LayerIdentity> identity;  // empty when the parent's format has none
 };
 
+// How a layer of compressed chunks is stored, for people.
+struct CompressionInfo {
+  std::string codec;           // "zstd"
+  int level = 0;               // what it was compressed with
+  uint32_t chunk_bytes = 0;    // of content, compressed together
+  uint64_t content_bytes = 0;  // stored blocks before compression
+  uint64_t stored_bytes = 0;   // and after
+};
+
 struct LayerInfo {
   std::string format;
   std::string path;                 // of the image file, for messages
@@ -50,6 +60,7 @@ struct LayerInfo {
   bool sealed = false;
   std::optional<ParentReference> parent;
   std::optional<LayerIdentity> identity;  // sealed layers that can be named as a parent
+  std::optional<CompressionInfo> compression;
 };
 
 // Keeps the host ranges that a Mapping names from being reused while the chain reads them. Destroy
@@ -65,7 +76,10 @@ class ReadPin {
 struct Mapping {
   std::vector<Extent> extents;       // exact cover of the asked range, in order, neighbours merged
   std::vector<BlockDigest> digests;  // see Extent::first_digest
-  std::unique_ptr<ReadPin> pin;      // empty when the layer never moves data
+  std::vector<CompressedChunk> chunks;  // see Extent::chunk
+  // Names the content that chunks come from: equal for files with equal chunks, in any process.
+  ContentName content{};
+  std::unique_ptr<ReadPin> pin;  // empty when the layer never moves data
 };
 
 // Where the bytes of a write go. Targets cover the range exactly, in order. The chain fills in

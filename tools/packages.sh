@@ -10,7 +10,7 @@ set -euo pipefail
 
 build_packages=(
   g++ cmake ninja-build ccache pkg-config git
-  liburing-dev libaio-dev libxxhash-dev zlib1g-dev
+  liburing-dev libaio-dev libxxhash-dev libzstd-dev zlib1g-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev
   libext2fs-dev comerr-dev libarchive-dev libgtest-dev libgmock-dev libbenchmark-dev
 )
