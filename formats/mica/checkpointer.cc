@@ -42,6 +42,7 @@ class MetadataWriter {
 }  // namespace
 
 void Checkpointer::Begin() {
+  image_.slots.LowerHighWater();
   frozen_ = image_.map.Freeze(image_.epoch, image_.kept_epoch);
   room_ = image_.slots.Allocate(frozen_.slots_max);
   used_.clear();
@@ -198,10 +199,12 @@ Async<void> Checkpointer::Publish(const CheckpointGoal& goal) {
   const Superblock next = NextSuperblock(goal);
   const uint32_t position = 1 - image_.superblock_position;
   superblock_tried_ = true;
+  image_.tail_floor = std::max(image_.tail_floor, next.high_water);
   CO_TRY(co_await WriteSuperblock(*image_.file, next, position));
   CO_TRY(co_await image_.Sync());
   image_.superblock = next;
   image_.superblock_position = position;
+  image_.tail_floor = next.high_water;
   co_return Result<void>();
 }
 

@@ -4,6 +4,7 @@
 // Committer (writes the log, group commit), MicaLayer (the format seam). Loop thread only.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -30,7 +31,10 @@ struct Image {
         epoch(chosen.superblock.epoch),
         kept_epoch(chosen.superblock.kept_epoch),
         log(chosen.superblock),
-        slots(chosen.superblock.high_water, granted_end),
+        tail_floor(chosen.superblock.high_water),
+        // What lies beyond may be a hole: the host is asked before any of it is used.
+        slots(chosen.superblock.high_water,
+              std::min<uint64_t>(granted_end, chosen.superblock.high_water)),
         reclaimer(slots),
         map(event_loop, *file, reclaimer, chosen.superblock) {}
 
@@ -46,6 +50,7 @@ struct Image {
   LogRing log;
   RecordBatch pending;          // published, not in the log yet
   uint64_t promised_slots = 0;  // that writes in flight may add to map.checkpoint_slots()
+  Slot tail_floor;              // no superblock that may be on the disk expects a longer file
   SlotAllocator slots;
   Reclaimer reclaimer;
   BlockMap map;

@@ -41,11 +41,12 @@ void OpenImage::Tend() {
   if (closing_ || image.poison) return;
   if (HasBacklog() && !committer.flush_running()) Start(&FlushInBackground);
   if (committer.WantsCheckpoint()) Start(&CheckpointInBackground);
-  if (!keeping_space_ && space.WantsBackgroundWork()) {
-    keeping_space_ = true;
-    Start(&KeepSpaceInBackground);
+  if (space.WantsBackgroundWork()) {
+    StartSpaceWork(&KeepSpaceInBackground);
+  } else if (returner.IsOverdue()) {
+    StartSpaceWork(&ReturnSpaceInBackground);
   }
-  if (!timer_ && (!image.pending.empty() || committer.WantsConfirm())) {
+  if (!timer_ && (!image.pending.empty() || committer.WantsConfirm() || returner.HasWork())) {
     timer_.emplace(image.loop, image.loop.Now() + kTimerPeriod, [this] { OnTimer(); });
   }
 }
@@ -55,9 +56,17 @@ void OpenImage::OnTimer() {
   if (closing_ || image.poison) return;
   if (!image.pending.empty()) {
     if (!committer.flush_running()) Start(&FlushInBackground);
-  } else if (committer.WantsConfirm()) {
-    Start(&ConfirmInBackground);
+    return;
   }
+  if (committer.WantsConfirm()) Start(&ConfirmInBackground);
+  if (returner.HasWork()) StartSpaceWork(&ReturnSpaceInBackground);
+}
+
+// One at a time.
+void OpenImage::StartSpaceWork(Task<void> (*work)(Self)) {
+  if (keeping_space_) return;
+  keeping_space_ = true;
+  Start(work);
 }
 
 void OpenImage::Start(Task<void> (*work)(Self)) {
@@ -88,6 +97,14 @@ Task<void> OpenImage::KeepSpaceInBackground(Self self) {
   self->Ended();
 }
 
+Task<void> OpenImage::ReturnSpaceInBackground(Self self) {
+  Result<void> done = co_await self->returner.PunchFreeRuns(self->space.StepSlots());
+  if (done) done = co_await self->returner.CutTail(2 * self->space.StepSlots());
+  static_cast<void>(done);  // the space is still the image's; nothing depends on it
+  self->keeping_space_ = false;
+  self->Ended();
+}
+
 Task<void> OpenImage::ConfirmInBackground(Self self) {
   const Result<void> done = co_await self->committer.Confirm();
   static_cast<void>(done);
@@ -103,7 +120,13 @@ Async<void> OpenImage::Quiesce() {
 
 Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_digest) {
   CO_TRY(co_await Quiesce());
+  if (image.reclaimer.parked_slots() >= SpaceReturner::kRunSlotsMin) {
+    CO_TRY(co_await committer.Flush());  // they are free then, and the last checkpoint can be low
+  }
   CO_TRY(co_await committer.CheckpointClean(seal_digest));
+  image.slots.LowerHighWater();
+  const Result<void> given = co_await returner.PunchFreeRuns(0);
+  static_cast<void>(given);  // then some of it stays, for the next who opens the image
   // Now no superblock expects any of that room.
   co_return co_await image.file->Resize(SlotOffset(image.superblock.high_water));
 }

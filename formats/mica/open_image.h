@@ -10,6 +10,7 @@
 #include "formats/mica/committer.h"
 #include "formats/mica/image.h"
 #include "formats/mica/space_keeper.h"
+#include "formats/mica/space_returner.h"
 
 namespace mica::native {
 
@@ -19,11 +20,13 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
             const SuperblockChoice& chosen, uint64_t granted_end)
       : image(loop, path, std::move(file), chosen, granted_end),
         space(image),
+        returner(image, space),
         committer(image, space),
         idle_(loop) {}
 
   Image image;
   SpaceKeeper space;
+  SpaceReturner returner;
   Committer committer;
 
   // After every change: starts what is due (flush of a large backlog, checkpoint, growth) and sets
@@ -43,7 +46,9 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
   static Task<void> FlushInBackground(Self self);
   static Task<void> CheckpointInBackground(Self self);
   static Task<void> KeepSpaceInBackground(Self self);
+  static Task<void> ReturnSpaceInBackground(Self self);
   static Task<void> ConfirmInBackground(Self self);
+  void StartSpaceWork(Task<void> (*work)(Self));
   void Start(Task<void> (*work)(Self));
   void Ended();
   void OnTimer();

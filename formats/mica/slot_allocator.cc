@@ -63,6 +63,18 @@ Slot SlotBitmap::FindSet(Slot from, Slot end) const noexcept {
   return static_cast<Slot>(std::min<uint64_t>(found, end));
 }
 
+Slot SlotBitmap::FindClear(Slot from, Slot end) const noexcept {
+  if (from >= end) return end;
+  for (size_t word = from / kWordBits; word < words_.size(); ++word) {
+    uint64_t bits = ~words_[word];
+    if (word == from / kWordBits) bits &= ~uint64_t{0} << from % kWordBits;
+    if (bits == 0) continue;
+    const uint64_t found = word * kWordBits + static_cast<uint64_t>(std::countr_zero(bits));
+    return static_cast<Slot>(std::min<uint64_t>(found, end));
+  }
+  return std::min(end, std::max(from, static_cast<Slot>(words_.size() * kWordBits)));
+}
+
 SlotAllocator::SlotAllocator(Slot high_water, uint64_t granted_end)
     : high_water_(high_water),
       granted_end_(std::min<uint64_t>(granted_end, kSlotEnd)),
@@ -97,8 +109,7 @@ std::vector<SlotRun> SlotAllocator::TakeFree(uint64_t count) {
       cursor_ = hidden_end_;
       continue;
     }
-    bits_.Clear(slot);
-    --free_;
+    TakeOut(slot);
     ++taken;
     AppendRun(runs, SlotRun{slot, 1});
     cursor_ = slot + 1;
@@ -119,6 +130,7 @@ void SlotAllocator::Free(SlotRun run) {
     // A damaged map can name slots that were never handed out, or one twice; `check` reports those.
     if (!IsPlace(slot) || slot >= high_water_ || bits_.Test(slot)) continue;
     bits_.Set(slot);
+    ++freed_total_;
     if (slot >= hidden_end_) ++free_;
   }
 }
@@ -135,17 +147,14 @@ void SlotAllocator::Grant(uint64_t granted_end) noexcept {
 
 void SlotAllocator::Reveal(const SlotBitmap& in_use) {
   for (Slot slot = kSlotFirst; slot < hidden_end_; ++slot) {
-    if (!in_use.Test(slot)) bits_.Set(slot);
-    if (bits_.Test(slot)) ++free_;
+    if (bits_.Test(slot)) {
+      ++free_;
+    } else if (!in_use.Test(slot)) {
+      AddBare(SlotRun{slot, 1});
+    }
   }
   hidden_end_ = 0;
   cursor_ = 0;
-}
-
-Slot SlotAllocator::TrimmedHighWater() const noexcept {
-  Slot end = high_water_;
-  while (end > hidden_end_ && bits_.Test(end - 1)) --end;
-  return end;
 }
 
 }  // namespace mica::native

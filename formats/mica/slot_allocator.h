@@ -2,7 +2,9 @@
 // SlotAllocator: which slots of the file are free. Nothing of it is stored: slots from the high
 // water mark on are free by definition, and what is free below it is found by walking the map
 // (free_walk.h) when it is first needed. Until then slots below the mark that the image was opened
-// with are hidden: they can be freed but not handed out. Plain synchronous code.
+// with are hidden: they can be freed but not handed out. A free slot is bare when the host has not
+// promised space for it (again): it was given back, or nobody knows; bare slots are not handed out
+// either. Plain synchronous code.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +22,8 @@ class SlotBitmap {
   [[nodiscard]] bool Test(Slot slot) const noexcept;
   // The first set bit in [from, end), or `end`.
   [[nodiscard]] Slot FindSet(Slot from, Slot end) const noexcept;
+  // The first bit in [from, end) that is not set, or `end`.
+  [[nodiscard]] Slot FindClear(Slot from, Slot end) const noexcept;
 
  private:
   [[nodiscard]] size_t FindWord(size_t from) const noexcept;
@@ -52,12 +56,36 @@ class SlotAllocator {
   void RaiseHighWater(Slot high_water) noexcept;
   // The file has grown.
   void Grant(uint64_t granted_end) noexcept;
-  // The walk has found the slots in use below hidden_end(); the rest of them becomes free.
+  // The walk has found the slots in use below hidden_end(); the rest of them becomes free, bare
+  // unless it was freed since the image was opened.
   void Reveal(const SlotBitmap& in_use);
   // What the high water mark could be without the free slots below it.
   [[nodiscard]] Slot TrimmedHighWater() const noexcept;
+  // Lowers the high water mark to that.
+  void LowerHighWater() noexcept;
+
+  // ---- space that goes back to the host and comes again ----
+
+  [[nodiscard]] uint64_t bare_slots() const noexcept { return bare_count_; }
+  // Slots freed so far; only grows.
+  [[nodiscard]] uint64_t freed_total() const noexcept { return freed_total_; }
+  // Slots for which the host has promised space, in use or not.
+  [[nodiscard]] uint64_t host_slots() const noexcept;
+  // Takes the next free run of at least `count_min` slots from `from` on out of the free ones, or
+  // its first `count_max` slots; an empty run when there is none. Until it comes back with AddBare
+  // or Free it is nobody's.
+  SlotRun TakeFreeRun(Slot from, uint32_t count_min, uint32_t count_max);
+  void AddBare(SlotRun run);
+  // The shortest stretch of the file that begins with a bare slot and holds `count` of them, or
+  // all there are; slots in use may lie between. Empty when no slot is bare.
+  [[nodiscard]] SlotRun BareStretch(uint64_t count) const noexcept;
+  // The host has promised space for the whole stretch: its bare slots can be handed out.
+  void GrantBare(SlotRun stretch);
+  // The file is about to be cut there, at or above the high water mark.
+  void LowerGrantedEnd(uint64_t granted_end) noexcept;
 
  private:
+  void TakeOut(Slot slot) noexcept;
   std::vector<SlotRun> TakeFree(uint64_t count);
   [[nodiscard]] bool PreferFresh(uint64_t count) const noexcept;
 
@@ -66,7 +94,10 @@ class SlotAllocator {
   Slot hidden_end_;
   SlotBitmap bits_;    // set: free
   uint64_t free_ = 0;  // set bits at or above hidden_end_
-  Slot cursor_ = 0;    // next fit
+  SlotBitmap bare_;    // set: free and bare; in no other set
+  uint64_t bare_count_ = 0;
+  uint64_t freed_total_ = 0;
+  Slot cursor_ = 0;  // next fit
 };
 
 }  // namespace mica::native

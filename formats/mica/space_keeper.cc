@@ -17,7 +17,6 @@ constexpr uint64_t kStepMax = (uint64_t{64} << 20) / kSlotBytes;
 constexpr uint64_t kStepPart = 32;
 }  // namespace
 
-// Available beyond what checkpoint and writes in flight need.
 uint64_t SpaceKeeper::Spare() const noexcept {
   const uint64_t needed = image_.map.checkpoint_slots() + image_.promised_slots;
   const uint64_t available = image_.slots.available();
@@ -58,10 +57,29 @@ Async<void> SpaceKeeper::Grow(uint64_t slots_min) {
   if (image_.slots.hidden_end() > 0) walk_wanted_ = true;
   const uint64_t end = image_.slots.granted_end();
   const uint64_t missing = slots_min - available;
+  CO_ASSIGN(const bool granted, co_await GrantBare(std::max(StepSlots(), missing)));
+  if (granted && image_.slots.available() >= slots_min) co_return Result<void>();
   for (uint64_t step = std::max(StepSlots(), missing);; step = std::max(step / 2, missing)) {
     Result<void> grown = co_await GrowTo(end + step);
     if (grown || step == missing || grown.error().code != Errc::kNoSpace) co_return grown;
   }
+}
+
+// Asks the host for space for free slots inside the file; false when there are none or it has no
+// space. Slots in use that lie between are covered too, which changes nothing for them.
+Async<bool> SpaceKeeper::GrantBare(uint64_t slots) {
+  for (uint64_t wanted = slots; wanted > 0; wanted /= 2) {
+    const SlotRun stretch = image_.slots.BareStretch(wanted);
+    if (stretch.count == 0) co_return false;
+    const ByteRange range{SlotOffset(stretch.first), uint64_t{stretch.count} * kSlotBytes};
+    const Result<void> promised = co_await image_.file->Allocate(range);
+    if (promised || promised.error().code == Errc::kUnsupported) {
+      image_.slots.GrantBare(stretch);
+      co_return true;
+    }
+    if (promised.error().code != Errc::kNoSpace) co_return promised.error();
+  }
+  co_return false;
 }
 
 Async<void> SpaceKeeper::GrowTo(uint64_t end) {

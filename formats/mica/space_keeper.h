@@ -23,14 +23,23 @@ class SpaceKeeper {
   // Whether growing ahead of need, or the walk for free slots, would be a good thing to do in the
   // background now.
   [[nodiscard]] bool WantsBackgroundWork() const noexcept;
+  // Held while the file's size and the host's promises change…
+  [[nodiscard]] AsyncMutex& size_mutex() noexcept { return growing_; }
+  // …and while slots are found to be free by looking at the map. Taken before the other.
+  [[nodiscard]] AsyncMutex& walk_mutex() noexcept { return walked_; }
+
+  // Available beyond what the next checkpoint and writes in flight need.
+  [[nodiscard]] uint64_t Spare() const noexcept;
+  // By how much the file grows at a time.
+  [[nodiscard]] uint64_t StepSlots() const noexcept;
+
   // Does it. Errors are left for those who need the space.
   Task<void> BackgroundWork();
 
  private:
-  [[nodiscard]] uint64_t Spare() const noexcept;
-  [[nodiscard]] uint64_t StepSlots() const noexcept;
   Async<void> EnsureAvailable(uint64_t slots);
   Async<void> Grow(uint64_t slots_min);
+  Async<bool> GrantBare(uint64_t slots);
   Async<void> GrowTo(uint64_t end);
   Async<void> Walk();
 

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// SlotAllocator: the end of the file, and free slots without host space.
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "formats/mica/slot_allocator.h"
+
+namespace mica::native {
+
+Slot SlotAllocator::TrimmedHighWater() const noexcept {
+  Slot end = high_water_;
+  while (end > hidden_end_ && end > kSlotFirst && (bits_.Test(end - 1) || bare_.Test(end - 1))) {
+    --end;
+  }
+  return end;
+}
+
+void SlotAllocator::LowerHighWater() noexcept {
+  const Slot end = TrimmedHighWater();
+  for (Slot slot = high_water_; slot > end; --slot) {
+    const Slot last = slot - 1;
+    if (bits_.Test(last)) {
+      TakeOut(last);
+    } else {
+      bare_.Clear(last);
+      --bare_count_;
+      granted_end_ = std::min<uint64_t>(granted_end_, last);
+    }
+  }
+  high_water_ = end;
+  cursor_ = std::min(cursor_, end);
+}
+
+uint64_t SlotAllocator::host_slots() const noexcept {
+  const uint64_t end = std::max<uint64_t>(high_water_, granted_end_);
+  return end - bare_count_;
+}
+
+void SlotAllocator::TakeOut(Slot slot) noexcept {
+  bits_.Clear(slot);
+  if (slot >= hidden_end_) --free_;
+}
+
+SlotRun SlotAllocator::TakeFreeRun(Slot from, uint32_t count_min, uint32_t count_max) {
+  for (Slot at = from;;) {
+    const Slot first = bits_.FindSet(at, high_water_);
+    if (first >= high_water_) return {};
+    at = bits_.FindClear(first, high_water_);
+    if (at - first < count_min) continue;
+    const SlotRun run{first, std::min(at - first, count_max)};
+    for (Slot slot = run.first; slot < run.end(); ++slot) TakeOut(slot);
+    return run;
+  }
+}
+
+void SlotAllocator::AddBare(SlotRun run) {
+  for (uint64_t at = run.first; at < run.end(); ++at) {
+    const Slot slot = static_cast<Slot>(at);
+    if (bare_.Test(slot)) continue;
+    bare_.Set(slot);
+    ++bare_count_;
+  }
+}
+
+SlotRun SlotAllocator::BareStretch(uint64_t count) const noexcept {
+  const Slot first = bare_.FindSet(hidden_end_, high_water_);
+  if (first >= high_water_) return {};
+  uint64_t found = 0;
+  Slot end = first;
+  for (Slot at = first; at < high_water_ && found < count;) {
+    end = bare_.FindClear(at, high_water_);
+    end = static_cast<Slot>(std::min<uint64_t>(end, at + (count - found)));
+    found += end - at;
+    at = bare_.FindSet(end, high_water_);
+  }
+  return SlotRun{first, end - first};
+}
+
+void SlotAllocator::GrantBare(SlotRun stretch) {
+  for (Slot at = bare_.FindSet(stretch.first, high_water_); at < stretch.end();
+       at = bare_.FindSet(at, high_water_)) {
+    bare_.Clear(at);
+    --bare_count_;
+    bits_.Set(at);
+    if (at >= hidden_end_) ++free_;
+  }
+}
+
+void SlotAllocator::LowerGrantedEnd(uint64_t granted_end) noexcept {
+  MICA_CHECK(granted_end >= high_water_);
+  granted_end_ = std::min(granted_end_, granted_end);
+}
+
+}  // namespace mica::native
