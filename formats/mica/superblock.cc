@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "formats/mica/field_codec.h"
+
 namespace mica::native {
 
 namespace {
@@ -15,15 +17,8 @@ constexpr uint64_t kKnownIncompat = 0;
 
 constexpr uint32_t kFlagClean = 1;
 constexpr uint32_t kFlagSealed = 2;
-constexpr uint32_t kFlagParent = 4;
-constexpr uint32_t kFlagParentIdentity = 8;
 constexpr uint32_t kFlagsKnown = 15;
 
-constexpr size_t kParentFormatOffset = 160;
-constexpr size_t kParentUuidOffset = 176;
-constexpr size_t kParentDigestOffset = 192;
-constexpr size_t kParentSizeOffset = 208;
-constexpr size_t kParentPathBytesOffset = 216;
 constexpr size_t kTableOffset = 224;
 constexpr size_t kKeptEpochOffset = 240;
 constexpr size_t kSnapshotCountOffset = 244;
@@ -34,57 +29,9 @@ constexpr size_t kHistoryOffset = 272;
 static_assert(kHistoryOffset + EpochHistory::kEncodedBytes == 656);
 constexpr size_t kRootsOffset = 1024;
 constexpr size_t kRootBytes = kRootsBytes / kRootsMax;
-constexpr size_t kParentPathOffset = 3072;
 constexpr size_t kSecondMagicOffset = 4080;
 constexpr size_t kHashOffset = 4088;
-static_assert(kRootsOffset + kRootsBytes == kParentPathOffset);
-static_assert(kParentPathOffset + kParentPathMax <= kSecondMagicOffset);
-
-template <size_t N>
-void StoreArray(Bytes block, size_t offset, const std::array<uint8_t, N>& value) noexcept {
-  std::ranges::copy(std::as_bytes(std::span(value)),
-                    block.begin() + static_cast<ptrdiff_t>(offset));
-}
-
-template <size_t N>
-std::array<uint8_t, N> LoadArray(ConstBytes block, size_t offset) noexcept {
-  std::array<uint8_t, N> value{};
-  std::ranges::copy(block.subspan(offset, N), std::as_writable_bytes(std::span(value)).begin());
-  return value;
-}
-
-void StoreText(Bytes block, size_t offset, std::string_view text) noexcept {
-  std::ranges::copy(AsBytes(text), block.begin() + static_cast<ptrdiff_t>(offset));
-}
-
-void EncodeParent(const ParentReference& parent, Bytes block) noexcept {
-  StoreText(block, kParentFormatOffset, parent.format);
-  StoreLe<uint32_t>(block, kParentPathBytesOffset, static_cast<uint32_t>(parent.path.size()));
-  StoreText(block, kParentPathOffset, parent.path);
-  if (!parent.identity) return;
-  StoreArray(block, kParentUuidOffset, parent.identity->uuid);
-  StoreArray(block, kParentDigestOffset, parent.identity->digest);
-  StoreLe<uint64_t>(block, kParentSizeOffset, parent.identity->virtual_size);
-}
-
-Result<ParentReference> DecodeParent(ConstBytes block, uint32_t flags) {
-  const uint32_t path_bytes = LoadLe<uint32_t>(block, kParentPathBytesOffset);
-  if (path_bytes == 0 || path_bytes > kParentPathMax) {
-    return Error{Errc::kCorrupt, fmt::format("superblock: a parent path of {} bytes", path_bytes)};
-  }
-  ParentReference parent;
-  parent.path = AsText(block.subspan(kParentPathOffset, path_bytes));
-  const std::string_view format = AsText(block.subspan(kParentFormatOffset, kParentFormatMax));
-  parent.format = format.substr(0, format.find('\0'));
-  if ((flags & kFlagParentIdentity) != 0) {
-    LayerIdentity identity;
-    identity.uuid = LoadArray<16>(block, kParentUuidOffset);
-    identity.digest = LoadArray<16>(block, kParentDigestOffset);
-    identity.virtual_size = LoadLe<uint64_t>(block, kParentSizeOffset);
-    parent.identity = identity;
-  }
-  return parent;
-}
+static_assert(kRootsOffset + kRootsBytes == 3072);
 
 Result<void> CheckSnapshotFields(const Superblock& superblock) {
   const SnapshotTablePointer& table = superblock.snapshot_table;
@@ -200,24 +147,11 @@ bool LooksLikeSuperblock(ConstBytes block) noexcept {
          AsText(block.subspan(kSecondMagicOffset, kSuperblockMagic.size())) == kSuperblockMagic;
 }
 
-Result<void> CheckParent(const ParentReference& parent) {
-  if (parent.path.empty() || parent.path.size() > kParentPathMax ||
-      parent.format.size() > kParentFormatMax) {
-    return Error{
-        Errc::kLimit,
-        fmt::format("the parent '{}' ({}) cannot be recorded: its path must have 1 to {} "
-                    "bytes (a path relative to the image is shorter), its format at most {}",
-                    parent.path, parent.format, kParentPathMax, kParentFormatMax)};
-  }
-  return {};
-}
-
 void EncodeSuperblock(const Superblock& superblock, Bytes block) noexcept {
   FillZero(block);
   uint32_t flags = (superblock.clean ? kFlagClean : 0) | (superblock.sealed ? kFlagSealed : 0);
   if (superblock.parent) {
-    flags |= kFlagParent | (superblock.parent->identity ? kFlagParentIdentity : 0);
-    EncodeParent(*superblock.parent, block);
+    flags |= EncodeParent(*superblock.parent, block);
   }
   StoreText(block, 0, kSuperblockMagic);
   StoreLe<uint32_t>(block, 8, kVersion);

@@ -9,12 +9,11 @@
 #include "engine/base/result.h"
 #include "formats/mica/epoch_history.h"
 #include "formats/mica/layout.h"
+#include "formats/mica/parent_record.h"
 
 namespace mica::native {
 
 inline constexpr std::string_view kSuperblockMagic = "MICAIMG\x01";
-inline constexpr size_t kParentPathMax = 1000;  // bytes
-inline constexpr size_t kParentFormatMax = 15;  // bytes
 
 // Where a root block lies; slot 0: nothing is mapped below it.
 struct RootPointer {
@@ -90,9 +89,6 @@ void EncodeSuperblock(const Superblock& superblock, Bytes block) noexcept;
 // Any input. kCorrupt when it is damaged or contradicts itself, kUnsupported for a version or an
 // incompatible feature this build does not know.
 Result<Superblock> DecodeSuperblock(ConstBytes block);
-
-// kLimit when the reference does not fit into a superblock.
-Result<void> CheckParent(const ParentReference& parent);
 
 struct SuperblockChoice {
   Superblock superblock;
