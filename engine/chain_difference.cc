@@ -40,42 +40,61 @@ class WindowDigests {
         window_(window),
         digests(DivideRoundUp(window.length, kDigestBlockBytes), ZeroBlockDigest()) {}
 
-  Async<void> Load() { co_return co_await LoadFrom(0, window_); }
-
- private:
-  Async<void> LoadFrom(size_t depth, ByteRange range) {
-    if (depth == chain_.depth()) co_return Result<void>();
-    Layer& layer = chain_.layer(depth);
-    const ByteRange inside = Intersect(range, ByteRange{0, layer.info().virtual_size});
-    if (inside.empty()) co_return Result<void>();
-    CO_ASSIGN(const Mapping mapping, co_await layer.Map(inside));
+  Async<void> Load() {
+    CO_ASSIGN(const Mapping mapping, co_await chain_.layer(0).Map(window_));
     for (const Extent& extent : mapping.extents) {
       if (extent.kind == ExtentKind::kUnallocated) {
-        CO_TRY(co_await LoadFrom(depth + 1, extent.guest));
-      } else if (extent.kind == ExtentKind::kZero) {
-        Fill(extent.guest, nullptr);
-      } else if (HasWholeDigests(layer.info(), extent)) {
-        Fill(extent.guest, &mapping.digests[extent.first_digest]);
+        CO_TRY(co_await LoadBelow(extent.guest));
       } else {
-        CO_TRY(co_await ReadAndDigest(extent.guest));
+        CO_TRY(co_await Take(chain_.layer(0).info(), mapping, extent, extent.guest));
       }
     }
     co_return Result<void>();
   }
 
+ private:
+  Async<void> LoadBelow(ByteRange range) {
+    const ByteRange inside = Intersect(range, ByteRange{0, chain_.ParentEnd()});
+    if (inside.empty()) co_return Result<void>();
+    CO_ASSIGN(const std::vector<OwnerRun> runs, co_await chain_.parents()->Owners(inside));
+    for (const OwnerRun& run : runs) {
+      if (run.owner.kind != Owner::Kind::kLayer) continue;  // they start as zeroes
+      CO_TRY(co_await LoadOwned(chain_.parents()->layer(run.owner.layer), run.guest));
+    }
+    co_return Result<void>();
+  }
+
+  Async<void> LoadOwned(Layer& layer, ByteRange range) {
+    const uint64_t block_bytes = std::max<uint32_t>(layer.info().digest_block_bytes, 1);
+    const ByteRange blocks =
+        Intersect(AlignOutward(range, block_bytes), ByteRange{0, layer.info().virtual_size});
+    CO_ASSIGN(const Mapping mapping, co_await layer.Map(blocks));
+    for (const Extent& extent : mapping.extents) {
+      const ByteRange part = Intersect(extent.guest, range);
+      if (part.empty() || extent.kind == ExtentKind::kUnallocated) continue;
+      CO_TRY(co_await Take(layer.info(), mapping, extent, part));
+    }
+    co_return Result<void>();
+  }
+
+  // `part` of `extent` is what the guest sees of it.
+  Async<void> Take(const LayerInfo& layer, const Mapping& mapping, const Extent& extent,
+                   ByteRange part) {
+    if (extent.kind == ExtentKind::kZero) co_return Result<void>();
+    if (!HasWholeDigests(layer, extent, part)) co_return co_await ReadAndDigest(part);
+    const size_t skipped = (part.offset - extent.guest.offset) / kDigestBlockBytes;
+    const size_t first = (part.offset - window_.offset) / kDigestBlockBytes;
+    std::copy_n(mapping.digests.begin() + static_cast<ptrdiff_t>(extent.first_digest + skipped),
+                part.length / kDigestBlockBytes, digests.begin() + static_cast<ptrdiff_t>(first));
+    co_return Result<void>();
+  }
+
   // A short block at the end of a layer has a digest of its short content, which does not compare.
-  static bool HasWholeDigests(const LayerInfo& layer, const Extent& extent) {
+  static bool HasWholeDigests(const LayerInfo& layer, const Extent& extent, ByteRange part) {
     return extent.first_digest != Extent::kNoDigest &&
            layer.digest_block_bytes == kDigestBlockBytes &&
            IsAligned(extent.guest.offset, kDigestBlockBytes) &&
-           IsAligned(extent.guest.length, kDigestBlockBytes);
-  }
-
-  void Fill(ByteRange range, const BlockDigest* values) {
-    size_t index = (range.offset - window_.offset) / kDigestBlockBytes;
-    for (uint64_t at = range.offset; at < range.end(); at += kDigestBlockBytes, ++index) {
-      digests[index] = values == nullptr ? ZeroBlockDigest() : *values++;
-    }
+           IsAligned(part.offset, kDigestBlockBytes) && IsAligned(part.length, kDigestBlockBytes);
   }
 
   Async<void> ReadAndDigest(ByteRange range) {

@@ -9,19 +9,41 @@
 
 namespace mica {
 
-ImageChain::ImageChain(EventLoop& loop, std::vector<std::unique_ptr<Layer>> layers)
-    : loop_(loop), layers_(std::move(layers)), write_lock_(loop) {
-  MICA_CHECK(!layers_.empty() && layers_.size() <= kChainDepthMax);
-  const LayerInfo& head = layers_.front()->info();
-  cluster_bytes_ = std::max<uint32_t>(head.cluster_bytes, 1);
-  read_block_bytes_ = 1;
-  for (const std::unique_ptr<Layer>& layer : layers_) {
-    read_block_bytes_ = std::max(read_block_bytes_, layer->info().digest_block_bytes);
-  }
-  info_.size = head.virtual_size;
-  info_.block_bytes_preferred = std::max<uint32_t>(4096, cluster_bytes_);
-  info_.read_only = !head.writable;
+namespace {
+
+std::shared_ptr<ParentStack> StackOf(EventLoop& loop,
+                                     const std::vector<std::shared_ptr<Layer>>& layers) {
+  if (layers.size() < 2) return nullptr;
+  std::vector<std::shared_ptr<Layer>> parents(layers.begin() + 1, layers.end());
+  return std::make_shared<ParentStack>(loop, std::move(parents), ParentStackOptions{});
 }
+
+std::vector<std::shared_ptr<Layer>> Shared(std::vector<std::unique_ptr<Layer>> layers) {
+  return {std::move_iterator(layers.begin()), std::move_iterator(layers.end())};
+}
+
+}  // namespace
+
+ImageChain::ImageChain(EventLoop& loop, std::shared_ptr<Layer> head,
+                       std::shared_ptr<ParentStack> parents)
+    : loop_(loop), head_(std::move(head)), parents_(std::move(parents)), write_lock_(loop) {
+  MICA_CHECK(head_ != nullptr && depth() <= kChainDepthMax);
+  const LayerInfo& head_info = head_->info();
+  cluster_bytes_ = std::max<uint32_t>(head_info.cluster_bytes, 1);
+  read_block_bytes_ = std::max<uint32_t>(head_info.digest_block_bytes, 1);
+  if (parents_ != nullptr) {
+    read_block_bytes_ = std::max(read_block_bytes_, parents_->read_block_bytes());
+  }
+  info_.size = head_info.virtual_size;
+  info_.block_bytes_preferred = std::max<uint32_t>(4096, cluster_bytes_);
+  info_.read_only = !head_info.writable;
+}
+
+ImageChain::ImageChain(EventLoop& loop, const std::vector<std::shared_ptr<Layer>>& layers)
+    : ImageChain(loop, layers.front(), StackOf(loop, layers)) {}
+
+ImageChain::ImageChain(EventLoop& loop, std::vector<std::unique_ptr<Layer>> layers)
+    : ImageChain(loop, Shared(std::move(layers))) {}
 
 ImageChain::~ImageChain() = default;
 
@@ -39,21 +61,26 @@ Result<void> ImageChain::CheckRange(ByteRange range, bool changes) const {
 
 Async<void> ImageChain::Flush() {
   if (info_.read_only) co_return Result<void>();
-  co_return co_await layers_.front()->Flush();
+  co_return co_await head_->Flush();
 }
 
 Async<void> ImageChain::MakeDurable(Durability durability) {
   if (durability == Durability::kVolatile) co_return Result<void>();
-  co_return co_await layers_.front()->Flush();
+  co_return co_await head_->Flush();
+}
+
+uint64_t ImageChain::ParentEnd() const noexcept {
+  if (parents_ == nullptr) return 0;
+  return std::min(parents_->size(), head_->info().parent_bytes);
 }
 
 Async<void> ImageChain::Close() {
-  Result<void> outcome;
-  for (std::unique_ptr<Layer>& layer : layers_) {
-    Result<void> closed = co_await layer->Close();
-    if (!closed && outcome) outcome = std::move(closed);
+  Result<void> closed = co_await head_->Close();
+  if (parents_ != nullptr) {
+    // What the index has learnt helps the next process, and whoever cannot save it does without.
+    static_cast<void>(co_await parents_->SaveIndex());
   }
-  co_return outcome;
+  co_return closed;
 }
 
 }  // namespace mica

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ImageChain: the BlockDevice over a head layer and its parents. All data movement, copy-on-write
-// and zero-filling of the project happens here: read path in image_chain_read.cc, write path in
-// image_chain_write.cc, block status in image_chain_status.cc.
+// ImageChain: the BlockDevice over a head layer and the parents under it (parent_stack.h). All data
+// movement, copy-on-write and zero-filling of the project happens here: read path in
+// image_chain_read.cc, write path in image_chain_write.cc, block status in image_chain_status.cc.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 
 #include "engine/block_device.h"
 #include "engine/layer.h"
+#include "engine/parent_stack.h"
 #include "engine/range_lock.h"
 
 namespace mica {
@@ -17,9 +18,11 @@ inline constexpr size_t kChainDepthMax = 256;
 
 class ImageChain final : public BlockDevice {
  public:
-  // layers[0] is the head, layers.back() the last parent; at least one, at most kChainDepthMax. A
-  // parent may be smaller than its child (the rest reads zero); ranges past it are never asked of
-  // it. Read-only when the head is not writable.
+  // `parents` may be null; of all layers together there are at most kChainDepthMax. A parent may be
+  // smaller than its child (the rest reads zero) or larger. Read-only when the head is not
+  // writable.
+  ImageChain(EventLoop& loop, std::shared_ptr<Layer> head, std::shared_ptr<ParentStack> parents);
+  // layers[0] is the head, the others a stack that nobody shares.
   ImageChain(EventLoop& loop, std::vector<std::unique_ptr<Layer>> layers);
   ~ImageChain() override;
 
@@ -31,19 +34,28 @@ class ImageChain final : public BlockDevice {
   Async<void> Flush() override;
   Async<std::vector<StatusExtent>> Status(ByteRange range, size_t extents_max) override;
 
-  // Flushes the head and closes all layers, the head first; nothing may be in flight or come after.
-  // All layers are closed whatever happens; the first error is returned.
+  // Closes the head and lets go of the parents; nothing may be in flight or come after.
   Async<void> Close();
 
-  [[nodiscard]] Layer& layer(size_t depth) noexcept { return *layers_[depth]; }
-  [[nodiscard]] size_t depth() const noexcept { return layers_.size(); }
+  // 0 is the head, 1 its parent, …
+  [[nodiscard]] Layer& layer(size_t depth) noexcept {
+    return depth == 0 ? *head_ : parents_->layer(depth - 1);
+  }
+  [[nodiscard]] size_t depth() const noexcept {
+    return parents_ == nullptr ? 1 : parents_->depth() + 1;
+  }
+  [[nodiscard]] const std::shared_ptr<ParentStack>& parents() const noexcept { return parents_; }
+  // The parents show through where the head says nothing, up to here.
+  [[nodiscard]] uint64_t ParentEnd() const noexcept;
 
  private:
+  ImageChain(EventLoop& loop, const std::vector<std::shared_ptr<Layer>>& layers);
+
   [[nodiscard]] Result<void> CheckRange(ByteRange range, bool changes) const;
 
-  // Reads through the layers from `depth` down; the range is aligned to digest blocks.
-  Async<void> ReadFrom(size_t depth, uint64_t offset, Bytes out);
-  Async<void> ReadExtent(size_t depth, const Mapping& mapping, const Extent& extent, Bytes out);
+  // Whole digest blocks.
+  Async<void> ReadBlocks(uint64_t offset, Bytes out);
+  Async<void> ReadExtent(const Mapping& mapping, const Extent& extent, Bytes out);
   // Reads the digest block that holds [offset, offset + out.size()) and copies that part.
   Async<void> ReadPartOfBlock(uint64_t offset, Bytes out);
   Async<void> ReadAny(uint64_t offset, Bytes out);
@@ -59,10 +71,13 @@ class ImageChain final : public BlockDevice {
   [[nodiscard]] ExtentKind UnmappedKind(ByteRange range) const noexcept;
   Async<void> MakeDurable(Durability durability);
 
-  Async<void> StatusFrom(size_t depth, ByteRange range, std::vector<StatusExtent>& out);
+  Async<void> StatusOfHead(ByteRange range, std::vector<StatusExtent>& out);
+  Async<void> StatusBelow(ByteRange range, std::vector<StatusExtent>& out);
+  Async<void> StatusOfParent(const OwnerRun& run, std::vector<StatusExtent>& out);
 
   EventLoop& loop_;
-  std::vector<std::unique_ptr<Layer>> layers_;
+  const std::shared_ptr<Layer> head_;
+  const std::shared_ptr<ParentStack> parents_;  // null: there are none
   DeviceInfo info_;
   uint32_t cluster_bytes_;     // of the head
   uint32_t read_block_bytes_;  // largest digest block of any layer, 1 when none has checksums

@@ -1,35 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The read path of ImageChain: map, move, verify; what a layer does not have comes from its parent.
-#include <fmt/core.h>
-
+// The read path of ImageChain: map, move, verify; what the head does not have comes from the
+// parents.
 #include <algorithm>
 
 #include "engine/async/when_all.h"
 #include "engine/base/aligned_buffer.h"
-#include "engine/compressed_read.h"
-#include "engine/digest.h"
 #include "engine/image_chain.h"
+#include "engine/layer_read.h"
 
 namespace mica {
-
-namespace {
-
-Result<void> VerifyExtent(const LayerInfo& layer, const Mapping& mapping, const Extent& extent,
-                          ConstBytes content) {
-  if (extent.first_digest == Extent::kNoDigest) return {};
-  const std::span<const BlockDigest> digests =
-      std::span(mapping.digests).subspan(extent.first_digest);
-  const std::optional<size_t> wrong = FirstMismatch(content, layer.digest_block_bytes, digests);
-  if (!wrong) return {};
-  const uint64_t at = *wrong * layer.digest_block_bytes;
-  return Error{Errc::kCorrupt,
-               fmt::format("{}: the block at guest offset {}, file offset {} does not match its "
-                           "checksum; the host lost or changed it (mica check --data lists all "
-                           "such blocks)",
-                           layer.path, extent.guest.offset + at, extent.host_offset + at)};
-}
-
-}  // namespace
 
 Async<void> ImageChain::Read(uint64_t offset, Bytes buffer) {
   const ByteRange range{offset, buffer.size()};
@@ -50,7 +29,7 @@ Async<void> ImageChain::ReadAny(uint64_t offset, Bytes out) {
   const size_t whole_bytes = last_whole - first_whole;
   if (head_bytes > 0) CO_TRY(co_await ReadPartOfBlock(offset, out.first(head_bytes)));
   if (whole_bytes > 0) {
-    CO_TRY(co_await ReadFrom(0, first_whole, out.subspan(head_bytes, whole_bytes)));
+    CO_TRY(co_await ReadBlocks(first_whole, out.subspan(head_bytes, whole_bytes)));
   }
   const Bytes tail = out.subspan(head_bytes + whole_bytes);
   if (!tail.empty()) CO_TRY(co_await ReadPartOfBlock(last_whole, tail));
@@ -61,28 +40,16 @@ Async<void> ImageChain::ReadPartOfBlock(uint64_t offset, Bytes out) {
   const uint64_t begin = AlignDown(offset, read_block_bytes_);
   const uint64_t end = std::min<uint64_t>(begin + read_block_bytes_, info_.size);
   AlignedBuffer block(end - begin);
-  CO_TRY(co_await ReadFrom(0, begin, block.span()));
+  CO_TRY(co_await ReadBlocks(begin, block.span()));
   std::copy_n(block.data() + (offset - begin), out.size(), out.data());
   co_return Result<void>();
 }
 
-Async<void> ImageChain::ReadFrom(size_t depth, uint64_t offset, Bytes out) {
-  if (depth == layers_.size()) {
-    FillZero(out);
-    co_return Result<void>();
-  }
-  Layer& layer = *layers_[depth];
-  const uint64_t layer_end = layer.info().virtual_size;
-  if (offset + out.size() > layer_end) {
-    const size_t inside = offset < layer_end ? layer_end - offset : 0;
-    FillZero(out.subspan(inside));  // past the end of a parent that is smaller than its child
-    out = out.first(inside);
-    if (out.empty()) co_return Result<void>();
-  }
+Async<void> ImageChain::ReadBlocks(uint64_t offset, Bytes out) {
   const ByteRange range{offset, out.size()};
-  CO_ASSIGN(const Mapping mapping, co_await layer.Map(range));
+  CO_ASSIGN(const Mapping mapping, co_await head_->Map(range));
   if (mapping.extents.size() == 1) {
-    co_return co_await ReadExtent(depth, mapping, mapping.extents.front(), out);
+    co_return co_await ReadExtent(mapping, mapping.extents.front(), out);
   }
   std::vector<Async<void>> moves;
   for (const Extent& extent : mapping.extents) {
@@ -90,30 +57,21 @@ Async<void> ImageChain::ReadFrom(size_t depth, uint64_t offset, Bytes out) {
     if (extent.kind == ExtentKind::kZero) {
       FillZero(part);
     } else {
-      moves.push_back(ReadExtent(depth, mapping, extent, part));
+      moves.push_back(ReadExtent(mapping, extent, part));
     }
   }
   if (moves.size() == 1) co_return co_await moves.front();
   co_return co_await WhenAll(loop_, std::move(moves));
 }
 
-Async<void> ImageChain::ReadExtent(size_t depth, const Mapping& mapping, const Extent& extent,
-                                   Bytes out) {
-  switch (extent.kind) {
-    case ExtentKind::kZero:
-      FillZero(out);
-      co_return Result<void>();
-    case ExtentKind::kUnallocated:
-      co_return co_await ReadFrom(depth + 1, extent.guest.offset, out);
-    case ExtentKind::kData: {
-      Layer& layer = *layers_[depth];
-      CO_TRY(co_await layer.data_file().Read(extent.host_offset, out));
-      co_return VerifyExtent(layer.info(), mapping, extent, out);
-    }
-    case ExtentKind::kCompressed:
-      break;
+Async<void> ImageChain::ReadExtent(const Mapping& mapping, const Extent& extent, Bytes out) {
+  if (extent.kind != ExtentKind::kUnallocated) {
+    co_return co_await ReadStored(loop_, *head_, mapping, extent, out);
   }
-  co_return co_await ReadCompressed(loop_, *layers_[depth], mapping, extent, out);
+  const ByteRange inside = Intersect(extent.guest, ByteRange{0, ParentEnd()});
+  FillZero(out.subspan(inside.length));
+  if (inside.empty()) co_return Result<void>();
+  co_return co_await parents_->Read(inside.offset, out.first(inside.length));
 }
 
 }  // namespace mica

@@ -21,6 +21,11 @@ void Append(std::vector<StatusExtent>& out, const StatusExtent& next) {
   }
 }
 
+void AppendHole(std::vector<StatusExtent>& out, uint64_t length) {
+  const StatusExtent hole{length, true, true, 0};
+  Append(out, hole);
+}
+
 }  // namespace
 
 Async<std::vector<StatusExtent>> ImageChain::Status(ByteRange range, size_t extents_max) {
@@ -30,7 +35,7 @@ Async<std::vector<StatusExtent>> ImageChain::Status(ByteRange range, size_t exte
   const uint64_t end = std::min(AlignUp(range.end(), read_block_bytes_), info_.size);
   for (uint64_t at = begin; at < end && out.size() <= extents_max;) {
     const uint64_t next = std::min(end, AlignDown(at, kWindowBytes) + kWindowBytes);
-    CO_TRY(co_await StatusFrom(0, RangeBetween(at, next), out));
+    CO_TRY(co_await StatusOfHead(RangeBetween(at, next), out));
     at = next;
   }
   // Cut back to what was asked.
@@ -43,21 +48,61 @@ Async<std::vector<StatusExtent>> ImageChain::Status(ByteRange range, size_t exte
   co_return out;
 }
 
-Async<void> ImageChain::StatusFrom(size_t depth, ByteRange range, std::vector<StatusExtent>& out) {
-  const uint64_t layer_end = depth == layers_.size() ? 0 : layers_[depth]->info().virtual_size;
-  const ByteRange inside = Intersect(range, ByteRange{0, layer_end});
+Async<void> ImageChain::StatusOfHead(ByteRange range, std::vector<StatusExtent>& out) {
+  CO_ASSIGN(const Mapping mapping, co_await head_->Map(range));
+  for (const Extent& extent : mapping.extents) {
+    if (extent.kind == ExtentKind::kUnallocated) {
+      CO_TRY(co_await StatusBelow(extent.guest, out));
+      continue;
+    }
+    const bool zero = extent.kind == ExtentKind::kZero;
+    Append(out, StatusExtent{extent.guest.length, zero, zero, 1});
+  }
+  co_return Result<void>();
+}
+
+Async<void> ImageChain::StatusBelow(ByteRange range, std::vector<StatusExtent>& out) {
+  const ByteRange inside = Intersect(range, ByteRange{0, ParentEnd()});
   if (!inside.empty()) {
-    CO_ASSIGN(const Mapping mapping, co_await layers_[depth]->Map(inside));
-    for (const Extent& extent : mapping.extents) {
-      if (extent.kind == ExtentKind::kUnallocated) {
-        CO_TRY(co_await StatusFrom(depth + 1, extent.guest, out));
-        continue;
+    CO_ASSIGN(const std::vector<OwnerRun> runs, co_await parents_->Owners(inside));
+    for (const OwnerRun& run : runs) {
+      switch (run.owner.kind) {
+        case Owner::Kind::kZero:
+          Append(out, StatusExtent{run.guest.length, true, true, run.owner.layer + 2});
+          break;
+        case Owner::Kind::kLayer:
+          CO_TRY(co_await StatusOfParent(run, out));
+          break;
+        default:
+          AppendHole(out, run.guest.length);
       }
-      const bool zero = extent.kind == ExtentKind::kZero;
-      Append(out, StatusExtent{extent.guest.length, zero, zero, static_cast<uint32_t>(depth + 1)});
     }
   }
-  Append(out, StatusExtent{range.length - inside.length, true, true, 0});
+  AppendHole(out, range.length - inside.length);
+  co_return Result<void>();
+}
+
+// The index does not say whether the last layer has anything, so its map does.
+Async<void> ImageChain::StatusOfParent(const OwnerRun& run, std::vector<StatusExtent>& out) {
+  const uint32_t depth = run.owner.layer + 2;
+  if (depth < this->depth()) {
+    Append(out, StatusExtent{run.guest.length, false, false, depth});
+    co_return Result<void>();
+  }
+  Layer& layer = parents_->layer(run.owner.layer);
+  const uint64_t block_bytes = std::max<uint32_t>(layer.info().digest_block_bytes, 1);
+  const ByteRange blocks =
+      Intersect(AlignOutward(run.guest, block_bytes), ByteRange{0, layer.info().virtual_size});
+  CO_ASSIGN(const Mapping mapping, co_await layer.Map(blocks));
+  for (const Extent& extent : mapping.extents) {
+    const uint64_t length = Intersect(extent.guest, run.guest).length;
+    const bool zero = extent.kind == ExtentKind::kZero;
+    if (extent.kind == ExtentKind::kUnallocated) {
+      AppendHole(out, length);
+    } else {
+      Append(out, StatusExtent{length, zero, zero, depth});
+    }
+  }
   co_return Result<void>();
 }
 

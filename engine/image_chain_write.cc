@@ -61,7 +61,7 @@ Async<void> ImageChain::WriteLocked(uint64_t offset, ConstBytes buffer) {
 }
 
 Async<void> ImageChain::WriteClusters(uint64_t offset, ConstBytes buffer) {
-  Layer& head = *layers_.front();
+  Layer& head = *head_;
   const ByteRange range{offset, buffer.size()};
   CO_ASSIGN(WritePlan plan, co_await head.PrepareWrite(range));
   if (const size_t block_bytes = head.info().digest_block_bytes; block_bytes != 0) {
@@ -80,7 +80,7 @@ Async<void> ImageChain::WriteClusters(uint64_t offset, ConstBytes buffer) {
 }
 
 Async<void> ImageChain::MoveToTargets(WritePlan& plan, ConstBytes buffer) {
-  BlockFile& file = layers_.front()->data_file();
+  BlockFile& file = head_->data_file();
   if (plan.targets.size() == 1) {
     co_return co_await file.Write(plan.targets.front().host_offset, buffer);
   }
@@ -95,7 +95,7 @@ Async<void> ImageChain::MoveToTargets(WritePlan& plan, ConstBytes buffer) {
 }
 
 ExtentKind ImageChain::UnmappedKind(ByteRange range) const noexcept {
-  const bool parent_shows = layers_.size() > 1 && range.offset < layers_[1]->info().virtual_size;
+  const bool parent_shows = range.offset < ParentEnd();
   return parent_shows ? ExtentKind::kZero : ExtentKind::kUnallocated;
 }
 
@@ -119,7 +119,7 @@ Async<void> ImageChain::ZeroLocked(ByteRange range) {
   const ByteRange head = RangeBetween(range.offset, whole.offset);
   const ByteRange tail = RangeBetween(whole.end(), range.end());
   if (!head.empty()) CO_TRY(co_await WriteZeroBytes(head));
-  CO_TRY(co_await layers_.front()->Unmap(whole, UnmappedKind(whole)));
+  CO_TRY(co_await head_->Unmap(whole, UnmappedKind(whole)));
   if (!tail.empty()) CO_TRY(co_await WriteZeroBytes(tail));
   co_return Result<void>();
 }
@@ -143,7 +143,7 @@ Async<void> ImageChain::Discard(ByteRange range, Durability durability) {
   const ByteRange whole = WholeClusters(range);
   if (!whole.empty()) {
     const RangeLock::Guard guard = co_await write_lock_.Acquire(LockRange(whole));
-    CO_TRY(co_await layers_.front()->Unmap(whole, UnmappedKind(whole)));
+    CO_TRY(co_await head_->Unmap(whole, UnmappedKind(whole)));
   }
   co_return co_await MakeDurable(durability);
 }

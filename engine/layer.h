@@ -59,6 +59,8 @@ struct LayerInfo {
   bool writable = false;
   bool sealed = false;
   std::optional<ParentReference> parent;
+  // Of the parent (and all below it) only so many bytes show through; what follows reads zero.
+  uint64_t parent_bytes = UINT64_MAX;
   std::optional<LayerIdentity> identity;  // sealed layers that can be named as a parent
   std::optional<CompressionInfo> compression;
 };
@@ -141,7 +143,8 @@ class Layer {
   virtual Async<void> Flush() = 0;
 
   // Flushes and marks the image clean. The layer must have no calls in flight and accepts none
-  // afterwards. A failing file is never marked clean.
+  // afterwards. A failing file is never marked clean. A layer that is not writable need not be
+  // closed.
   virtual Async<void> Close() = 0;
 };
 
