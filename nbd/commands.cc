@@ -26,6 +26,7 @@ Task<void> Transmission::ServeRead(Request request) {
     }
   }
   --executing_;
+  StatsOf(request).bytes.Add(request.range.length);
   AppendData(agreement_.replies, request, std::move(data), sender_.queue());
   Commit(request);
 }

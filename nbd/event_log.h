@@ -10,7 +10,7 @@ namespace mica::nbd {
 enum class Severity : uint8_t { kDebug, kInfo, kWarning, kError };
 
 // Where the server reports what happens to connections. The caller of the library gives one; it
-// outlives the server. Called on the loop thread, must not block for long.
+// outlives the server. Called on any loop thread, also at once; must not block for long.
 class EventLog {
  public:
   EventLog() = default;

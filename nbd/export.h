@@ -10,9 +10,10 @@
 namespace mica::nbd {
 
 enum class Access : uint8_t { kReadWrite, kReadOnly };
+enum class NameListing : uint8_t { kShown, kHidden };
 
 // One disk under one name. Names and descriptions are UTF-8 of at most kStringBytesMax bytes
-// without NUL. The device lives on the server's loop and outlives its time in the server.
+// without NUL. The device lives on one of the server's loops and outlives its time in the server.
 struct Export {
   Export(std::string export_name, BlockDevice& block_device)
       : name(std::move(export_name)), device(&block_device) {}
@@ -21,7 +22,9 @@ struct Export {
   std::string description;
   BlockDevice* device;
   Access access = Access::kReadWrite;  // kReadOnly also refuses writes a writable device would take
+  NameListing listing = NameListing::kShown;  // whether LIST names it
   uint32_t connections_max = 64;
+  size_t shard = 0;  // the device lives on the loop of this shard (Server::AddLoop)
 
   [[nodiscard]] bool read_only() const noexcept {
     return access == Access::kReadOnly || device->info().read_only;

@@ -21,33 +21,53 @@ Result<void> ExportTable::Add(Export added) {
                  fmt::format("export {}: names and descriptions have at most {} bytes and no NUL",
                              Quoted(added.name), kStringBytesMax)};
   }
+  const std::lock_guard lock(mutex_);
   if (by_name_.contains(added.name)) {
     return Error{Errc::kExists, fmt::format("there are two exports named {}", Quoted(added.name))};
   }
-  entries_.push_back(std::make_unique<Entry>(std::move(added)));
-  by_name_.emplace(entries_.back()->content.name, entries_.back().get());
+  entries_.push_back(std::make_shared<ServedExport>(std::move(added)));
+  by_name_.emplace(entries_.back()->content.name, entries_.back());
   return {};
 }
 
-ExportTable::Entry* ExportTable::FindEntry(std::string_view name) const {
+std::shared_ptr<ServedExport> ExportTable::Remove(std::string_view name) {
+  const std::lock_guard lock(mutex_);
   const auto found = by_name_.find(name);
-  if (found != by_name_.end()) return found->second;
-  return name.empty() && entries_.size() == 1 ? entries_.front().get() : nullptr;
+  if (found == by_name_.end()) return nullptr;
+  std::shared_ptr<ServedExport> removed = found->second;
+  by_name_.erase(found);
+  std::erase(entries_, removed);
+  return removed;
 }
 
-const Export* ExportTable::Find(std::string_view name) const {
-  const Entry* const entry = FindEntry(name);
-  return entry == nullptr ? nullptr : &entry->content;
+std::shared_ptr<ServedExport> ExportTable::FindServed(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_name_.find(name);
+  if (found != by_name_.end()) return found->second;
+  return name.empty() && entries_.size() == 1 ? entries_.front() : nullptr;
+}
+
+std::shared_ptr<const Export> ExportTable::Find(std::string_view name) const {
+  std::shared_ptr<ServedExport> served = FindServed(name);
+  if (served == nullptr) return nullptr;
+  const Export* const content = &served->content;
+  return {std::move(served), content};
 }
 
 Result<ExportLease> ExportTable::Acquire(std::string_view name) {
-  Entry* const entry = FindEntry(name);
-  if (entry == nullptr) return Error{Errc::kNotFound, "no such export"};
-  if (entry->connections >= entry->content.connections_max) {
+  std::shared_ptr<ServedExport> served = FindServed(name);
+  if (served == nullptr) return Error{Errc::kNotFound, "no such export"};
+  const uint32_t connections = served->connections.load(std::memory_order_relaxed);
+  if (connections >= served->content.connections_max) {
     return Error{Errc::kLimit, fmt::format("export {} has {} connections already",
-                                           Quoted(entry->content.name), entry->connections)};
+                                           Quoted(served->content.name), connections)};
   }
-  return ExportLease(entry->content, entry->connections);
+  return ExportLease(std::move(served));
+}
+
+std::vector<std::shared_ptr<ServedExport>> ExportTable::All() const {
+  const std::lock_guard lock(mutex_);
+  return entries_;
 }
 
 }  // namespace mica::nbd

@@ -3,42 +3,62 @@
 
 #include <cstdint>
 
-#include "engine/async/async_mutex.h"
+#include "nbd/memory_budget.h"
 
 namespace mica::nbd {
 
 // How much one client may have in the server at once, from the header of a request to the last byte
-// of its reply: whoever does not read replies is not read from. Loop thread only.
+// of its reply: whoever does not read replies is not read from. Draws on what its loop and its
+// export have. Loop thread only.
 class InFlightBudget {
  public:
-  InFlightBudget(EventLoop& loop, uint64_t bytes_max, uint32_t requests_max)
-      : bytes_max_(bytes_max), requests_max_(requests_max), released_(loop) {}
+  // What one connection may take, in bytes of content and in requests.
+  struct Limits {
+    uint64_t bytes_max = 0;
+    uint32_t requests_max = 0;
+  };
+  InFlightBudget(EventLoop& loop, Limits limits, LoopBudget& memory, ServedExport& target)
+      : limits_(limits), memory_(memory), target_(target), released_(loop) {}
 
-  // A single request is always admitted, however large.
-  [[nodiscard]] bool Admits(uint64_t bytes) const noexcept {
-    return requests_ == 0 ||
-           (requests_ < requests_max_ && bytes_ <= bytes_max_ && bytes <= bytes_max_ - bytes_);
-  }
-  void Take(uint64_t bytes) noexcept {
+  // False when that is too much now. Of this connection's own limits a single request is always
+  // within.
+  bool TryTake(uint64_t bytes) {
+    using Holder = LoopBudget::Holder;
+    const Holder holder = requests_ == 0 ? Holder::kHasNothing : Holder::kHasSome;
+    if (!FitsConnection(bytes) || !memory_.TryTake(target_, bytes, holder)) return false;
     ++requests_;
     bytes_ += bytes;
+    return true;
   }
   void Release(uint64_t bytes) {
     --requests_;
     bytes_ -= bytes;
+    memory_.Release(target_, bytes);
     released_.NotifyAll();
   }
-  // Completes some time after a Release: ask Admits again.
-  auto WaitReleased() noexcept { return released_.Wait(); }
+  // Completes some time after a Release that may have made room for `bytes`: try again.
+  Task<void> WaitFor(uint64_t bytes) {
+    if (FitsConnection(bytes)) {
+      co_await memory_.Wait();
+    } else {
+      co_await released_.Wait();
+    }
+  }
 
   [[nodiscard]] uint32_t requests() const noexcept { return requests_; }
   [[nodiscard]] uint64_t bytes() const noexcept { return bytes_; }
 
  private:
+  [[nodiscard]] bool FitsConnection(uint64_t bytes) const noexcept {
+    return requests_ == 0 || (requests_ < limits_.requests_max && bytes_ <= limits_.bytes_max &&
+                              bytes <= limits_.bytes_max - bytes_);
+  }
+
   uint64_t bytes_ = 0;
-  uint64_t bytes_max_;
   uint32_t requests_ = 0;
-  uint32_t requests_max_;
+  const Limits limits_;
+  LoopBudget& memory_;
+  ServedExport& target_;
   WaitList released_;
 };
 

@@ -7,25 +7,35 @@
 #include <utility>
 
 #include "nbd/options.h"
+#include "nbd/payload_reader.h"
 
 namespace mica::nbd {
 
 Negotiation::Negotiation(const ServerContext& server, Stream& stream, ReceiveBuffer& input)
-    : server_(server), stream_(stream), input_(input) {}
+    : server_(&server), stream_(stream), input_(input) {}
 
 Async<std::optional<Agreement>> Negotiation::Run() {
-  std::array<std::byte, kGreetingBytes> greeting;
-  EncodeGreeting(greeting, kFlagFixedNewstyle | kFlagNoZeroes);
-  Append(greeting);
-  CO_TRY(co_await Flush());
-  CO_ASSIGN(bool go_on, co_await ReceiveClientFlags());
-  for (size_t count = 0; go_on; ++count) {
-    if (count >= OptionsMax()) {
-      co_return Error{Errc::kLimit, fmt::format("more than {} options", count)};
+  bool go_on = true;
+  wants_shard_.reset();
+  if (!greeted_) {
+    CO_ASSIGN(go_on, co_await Greet());
+  }
+  while (go_on) {
+    if (options_ >= OptionsMax()) {
+      co_return Error{Errc::kLimit, fmt::format("more than {} options", options_)};
     }
     CO_ASSIGN(go_on, co_await HandleOption());
   }
   co_return std::move(agreement);
+}
+
+Async<bool> Negotiation::Greet() {
+  greeted_ = true;
+  std::array<std::byte, kGreetingBytes> greeting;
+  EncodeGreeting(greeting, kFlagFixedNewstyle | kFlagNoZeroes);
+  Append(greeting);
+  CO_TRY(co_await Flush());
+  co_return co_await ReceiveClientFlags();
 }
 
 Async<bool> Negotiation::ReceiveClientFlags() {
@@ -69,7 +79,6 @@ Async<bool> Negotiation::HandleOption() {
   if (!header_received) co_return false;
   const std::optional<OptionHeader> header = DecodeOptionHeader(input_.available());
   if (!header) co_return Error{Errc::kInvalidArgument, "no option where one was expected"};
-  input_.Consume(kOptionHeaderBytes);
   current_ = header->code;
   const OptionRow* const row = FindOption(current_);
   if (header->payload_bytes > kOptionPayloadMax) {
@@ -80,10 +89,14 @@ Async<bool> Negotiation::HandleOption() {
   if (!fixed_newstyle && current_ != OptionCode::kExportName) {
     co_return Error{Errc::kInvalidArgument, "a client without fixed newstyle sent an option"};
   }
-  CO_ASSIGN(const bool payload_received, co_await input_.Fill(header->payload_bytes));
+  const size_t option_bytes = kOptionHeaderBytes + header->payload_bytes;
+  CO_ASSIGN(const bool payload_received, co_await input_.Fill(option_bytes));
   if (!payload_received) co_return false;
 
-  const ConstBytes payload = input_.available().first(header->payload_bytes);
+  const ConstBytes payload = input_.available().first(option_bytes).subspan(kOptionHeaderBytes);
+  wants_shard_ = OtherShard(row, payload);
+  if (wants_shard_) co_return false;
+  ++options_;
   Next next = Next::kContinue;
   const std::optional<OptionRefusal> refusal = CheckOption(row, payload, state_);
   if (!refusal) {
@@ -94,11 +107,33 @@ Async<bool> Negotiation::HandleOption() {
     if (current_ == OptionCode::kSetMetaContext) state_.contexts.clear();  // it replaces, always
     Refuse(refusal->reply, refusal->text);
   }
-  input_.Consume(header->payload_bytes);
+  input_.Consume(option_bytes);
   const Result<void> flushed = co_await Flush();
   if (next == Next::kClose) co_return false;  // a client that leaves may not wait for our goodbye
   if (!flushed) co_return Error(flushed.error());
   co_return next == Next::kContinue;
+}
+
+std::shared_ptr<const Export> Negotiation::Find(std::string_view name) const {
+  std::shared_ptr<const Export> target = server_->exports.Find(name);
+  // Another shard's came into being this moment: too late for this option.
+  return target != nullptr && target->shard == server_->shard ? target : nullptr;
+}
+
+Result<ExportLease> Negotiation::Acquire(std::string_view name) const {
+  if (Find(name) == nullptr) return Error{Errc::kNotFound, "there is no such export"};
+  return server_->exports.Acquire(name);
+}
+
+std::optional<size_t> Negotiation::OtherShard(const OptionRow* row, ConstBytes payload) const {
+  if (row == nullptr || row->names == Names::kNothing) return std::nullopt;
+  PayloadReader reader(payload);
+  const std::optional<std::string_view> name =
+      row->names == Names::kWholePayload ? AsText(payload) : reader.Text();
+  if (!name) return std::nullopt;  // the handler will say what is wrong
+  const std::shared_ptr<const Export> target = server_->exports.Find(*name);
+  if (target == nullptr || target->shard == server_->shard) return std::nullopt;
+  return target->shard;
 }
 
 void Negotiation::Reply(OptionReply type, ConstBytes payload) {

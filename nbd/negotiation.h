@@ -26,6 +26,8 @@ struct NegotiationState {
   size_t exports_listed = 0;
 };
 
+struct OptionRow;
+
 class Negotiation {
  public:
   // An option with more payload ends the connection: nobody has a use for that much.
@@ -33,14 +35,22 @@ class Negotiation {
 
   Negotiation(const ServerContext& server, Stream& stream, ReceiveBuffer& input);
 
-  // Completes when transmission may begin (with what was agreed) or when the client has left in an
-  // orderly way (with nothing). kInvalidArgument or kLimit when the peer broke the rules so that
-  // the connection must be dropped; other errors are the stream's.
+  // Completes when transmission may begin (with what was agreed), when the client has left in an
+  // orderly way (with nothing), or when it has named an export of another shard: then wants_shard()
+  // is set, and Run is called again after MoveTo. kInvalidArgument or kLimit when the peer broke
+  // the rules so that the connection must be dropped; other errors are the stream's.
   Async<std::optional<Agreement>> Run();
 
+  [[nodiscard]] std::optional<size_t> wants_shard() const noexcept { return wants_shard_; }
+  // Goes on as part of another shard, on its thread.
+  void MoveTo(const ServerContext& server) noexcept { server_ = &server; }
+
   // The rest is for the option handlers.
-  [[nodiscard]] const ServerContext& server() const noexcept { return server_; }
+  [[nodiscard]] const ServerContext& server() const noexcept { return *server_; }
   [[nodiscard]] NegotiationState& state() noexcept { return state_; }
+  // The exports of this shard; Run has seen to it that what the option names is one of them.
+  [[nodiscard]] std::shared_ptr<const Export> Find(std::string_view name) const;
+  Result<ExportLease> Acquire(std::string_view name) const;
 
   // Queue one reply to the option being handled.
   void Reply(OptionReply type, ConstBytes payload);
@@ -62,17 +72,23 @@ class Negotiation {
   static constexpr size_t kOptionsPerListedExport = 4;
 
   [[nodiscard]] size_t OptionsMax() const noexcept {
-    return server_.options.limits.options_max + state_.exports_listed * kOptionsPerListedExport;
+    return server_->options.limits.options_max + state_.exports_listed * kOptionsPerListedExport;
   }
+  Async<bool> Greet();
   Async<bool> ReceiveClientFlags();
   Async<bool> HandleOption();  // false: leave the loop
+  // The whole option is in `payload`. The shard that its handler has to run on, if not on this.
+  [[nodiscard]] std::optional<size_t> OtherShard(const OptionRow* row, ConstBytes payload) const;
   Async<void> Flush();
 
-  const ServerContext& server_;
+  const ServerContext* server_;
   Stream& stream_;
   ReceiveBuffer& input_;
   NegotiationState state_;
   OptionCode current_{};
+  bool greeted_ = false;
+  size_t options_ = 0;  // handled so far
+  std::optional<size_t> wants_shard_;
   std::vector<std::byte> output_;
 };
 

@@ -42,7 +42,7 @@ bool AcceptName(Negotiation& negotiation, std::string_view name) {
 // NBD_OPT_EXPORT_NAME: the old way in. It has no error reply.
 Async<Next> HandleExportName(Negotiation& negotiation, ConstBytes payload) {
   const std::string_view name = AsText(payload);
-  CO_ASSIGN(ExportLease target, negotiation.server().exports.Acquire(name));
+  CO_ASSIGN(ExportLease target, negotiation.Acquire(name));
   const uint64_t size = target->device->info().size;
   negotiation.agreement.emplace(negotiation.Agree(std::move(target), name));
   std::vector<std::byte> answer;
@@ -69,8 +69,11 @@ Async<Next> HandleList(Negotiation& negotiation, ConstBytes) {
     co_return Next::kContinue;
   }
   std::vector<std::byte> entry;
-  for (size_t i = 0; i < server.exports.size(); ++i) {
-    const Export& listed = server.exports[i];
+  size_t exports_listed = 0;
+  for (const std::shared_ptr<ServedExport>& served : server.exports.All()) {
+    const Export& listed = served->content;
+    if (listed.listing == NameListing::kHidden) continue;
+    ++exports_listed;
     entry.clear();
     AppendNumber(entry, static_cast<uint32_t>(listed.name.size()));
     AppendText(entry, listed.name);
@@ -78,7 +81,7 @@ Async<Next> HandleList(Negotiation& negotiation, ConstBytes) {
     negotiation.Reply(OptionReply::kServer, entry);
     CO_TRY(co_await negotiation.FlushIfLong());
   }
-  negotiation.state().exports_listed = server.exports.size();
+  negotiation.state().exports_listed = exports_listed;
   negotiation.Acknowledge();
   co_return Next::kContinue;
 }
@@ -151,7 +154,7 @@ Async<Next> HandleInfo(Negotiation& negotiation, ConstBytes payload) {
   if (!request) {
     negotiation.Refuse(OptionReply::kErrInvalid, "malformed information request");
   } else if (AcceptName(negotiation, request->name)) {
-    const Export* const target = negotiation.server().exports.Find(request->name);
+    const std::shared_ptr<const Export> target = negotiation.Find(request->name);
     if (target == nullptr) {
       negotiation.Refuse(OptionReply::kErrUnknown, "there is no such export");
     } else {
@@ -163,13 +166,13 @@ Async<Next> HandleInfo(Negotiation& negotiation, ConstBytes payload) {
 
 // NBD_OPT_GO: the same answer as INFO, then transmission.
 Async<Next> HandleGo(Negotiation& negotiation, ConstBytes payload) {
-  const ServerContext& server = negotiation.server();
   const std::optional<InfoRequest> request = ParseInfoRequest(payload);
-  if (!request || server.exports.Find(request->name) == nullptr) {
+  if (!request || negotiation.Find(request->name) == nullptr) {
     co_return co_await HandleInfo(negotiation, payload);
   }
-  Result<ExportLease> target = server.exports.Acquire(request->name);
+  Result<ExportLease> target = negotiation.Acquire(request->name);
   if (!target) {
+    const ServerContext& server = negotiation.server();
     server.log.Write(Severity::kWarning, "refused: " + target.error().message);
     negotiation.Refuse(OptionReply::kErrPolicy, "too many connections to this export");
     co_return Next::kContinue;
@@ -216,7 +219,7 @@ std::optional<ContextRequest> AcceptContextRequest(Negotiation& negotiation, Con
     return std::nullopt;
   }
   if (!AcceptName(negotiation, request->export_name)) return std::nullopt;
-  if (negotiation.server().exports.Find(request->export_name) == nullptr) {
+  if (negotiation.Find(request->export_name) == nullptr) {
     negotiation.Refuse(OptionReply::kErrUnknown, "there is no such export");
     return std::nullopt;
   }
@@ -270,18 +273,21 @@ Async<Next> HandleSetMetaContext(Negotiation& negotiation, ConstBytes payload) {
 constexpr uint32_t kAnyPayload = Negotiation::kOptionPayloadMax;
 constexpr std::array kOptions = {
     OptionRow{OptionCode::kExportName, "EXPORT_NAME", kStringBytesMax, Needs::kNothing,
-              Failure::kDrop, HandleExportName},
+              Failure::kDrop, Names::kWholePayload, HandleExportName},
     OptionRow{OptionCode::kAbort, "ABORT", kAnyPayload, Needs::kNothing, Failure::kReply,
-              HandleAbort},
-    OptionRow{OptionCode::kList, "LIST", 0, Needs::kNothing, Failure::kReply, HandleList},
-    OptionRow{OptionCode::kInfo, "INFO", kAnyPayload, Needs::kNothing, Failure::kReply, HandleInfo},
-    OptionRow{OptionCode::kGo, "GO", kAnyPayload, Needs::kNothing, Failure::kReply, HandleGo},
+              Names::kNothing, HandleAbort},
+    OptionRow{OptionCode::kList, "LIST", 0, Needs::kNothing, Failure::kReply, Names::kNothing,
+              HandleList},
+    OptionRow{OptionCode::kInfo, "INFO", kAnyPayload, Needs::kNothing, Failure::kReply,
+              Names::kFirstText, HandleInfo},
+    OptionRow{OptionCode::kGo, "GO", kAnyPayload, Needs::kNothing, Failure::kReply,
+              Names::kFirstText, HandleGo},
     OptionRow{OptionCode::kStructuredReply, "STRUCTURED_REPLY", 0, Needs::kNothing, Failure::kReply,
-              HandleStructuredReply},
+              Names::kNothing, HandleStructuredReply},
     OptionRow{OptionCode::kListMetaContext, "LIST_META_CONTEXT", kAnyPayload, Needs::kNothing,
-              Failure::kReply, HandleListMetaContext},
+              Failure::kReply, Names::kFirstText, HandleListMetaContext},
     OptionRow{OptionCode::kSetMetaContext, "SET_META_CONTEXT", kAnyPayload,
-              Needs::kStructuredReplies, Failure::kReply, HandleSetMetaContext},
+              Needs::kStructuredReplies, Failure::kReply, Names::kFirstText, HandleSetMetaContext},
 };
 
 }  // namespace

@@ -14,6 +14,9 @@ enum class Next : uint8_t { kContinue, kTransmit, kClose };
 // What must have been agreed before an option is valid.
 enum class Needs : uint8_t { kNothing, kStructuredReplies };
 
+// Where an option names an export: its handler runs on the loop of that export's shard.
+enum class Names : uint8_t { kNothing, kWholePayload, kFirstText };
+
 // How the client learns that an option failed.
 enum class Failure : uint8_t {
   kReply,  // by an error reply; negotiation goes on
@@ -28,6 +31,7 @@ struct OptionRow {
   uint32_t payload_max;  // 0: must not carry data
   Needs needs;
   Failure failure;
+  Names names;
   Async<Next> (*handle)(Negotiation& negotiation, ConstBytes payload);
 };
 

@@ -31,11 +31,13 @@ Task<void> ReplySender::SendQueued() {
   while (next_ != queue_.size()) {
     TakeBatch();
     if (!broken_) {
+      sending_since_ = loop_.Now();
       const Result<void> sent = co_await stream_.Send(parts_);
       if (!sent) {
         broken_ = true;
         stream_.Abort();
       }
+      sending_since_.reset();
     }
     FinishBatch();
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "nbd/in_flight_budget.h"
@@ -30,6 +31,11 @@ class ReplySender {
   void Hold() noexcept { held_ = true; }
   void Release();
 
+  // Since when the batch now being sent is being sent.
+  [[nodiscard]] std::optional<EventLoop::Time> sending_since() const noexcept {
+    return sending_since_;
+  }
+
   [[nodiscard]] bool idle() const noexcept {
     return !sending_ && !scheduled_ && next_ == queue_.size();
   }
@@ -50,6 +56,7 @@ class ReplySender {
   std::function<void()> on_idle_;
   std::vector<Reply> queue_;  // from next_ on
   size_t next_ = 0;
+  std::optional<EventLoop::Time> sending_since_;
   std::vector<Reply> batch_;
   std::vector<ConstBytes> parts_;
   bool held_ = false;

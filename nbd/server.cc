@@ -5,27 +5,46 @@
 
 #include <utility>
 
+#include "engine/async/call_on.h"
 #include "nbd/socket_stream.h"
 
 namespace mica::nbd {
 
 namespace {
 
-constexpr size_t kIdleBufferBytesMax = 32u << 20;
 constexpr int kAcceptsPerTurn = 64;  // then the connections that are there get their turn
 constexpr std::chrono::milliseconds kAcceptPause(100);
 
 }  // namespace
 
 Server::Server(EventLoop& loop, const ServerOptions& options, EventLog& log)
-    : options_(options),
-      buffers_(kIdleBufferBytesMax),
-      context_{
-          .loop = loop, .options = options_, .exports = exports_, .buffers = buffers_, .log = log},
-      changed_(loop) {}
+    : loop_(loop),
+      options_(options),
+      log_(log),
+      memory_(options.limits.server_in_flight_bytes_max),
+      changed_(loop) {
+  AddLoop(loop);
+}
 
 Server::~Server() {
-  MICA_CHECK(sessions_.empty() && accepting_ == 0);
+  MICA_CHECK(connections_ == 0 && accepting_ == 0);
+}
+
+size_t Server::AddLoop(EventLoop& loop) {
+  const SharedParts parts{
+      .options = options_, .exports = exports_, .memory = memory_, .log = log_, .observer = *this};
+  shards_.push_back(std::make_unique<Shard>(loop, parts, shards_.size()));
+  return shards_.size() - 1;
+}
+
+Async<void> Server::Remove(std::string name) {
+  const std::shared_ptr<ServedExport> removed = exports_.Remove(name);
+  if (removed == nullptr) {
+    co_return Error{Errc::kNotFound, fmt::format("there is no export {}", Quoted(name))};
+  }
+  Shard& shard = *shards_[removed->content.shard];
+  const std::function<Async<void>()> drain = [&] { return shard.Drain(*removed); };
+  co_return co_await CallOn(loop_, shard.loop(), drain);
 }
 
 void Server::Listen(Listener listener) {
@@ -33,48 +52,82 @@ void Server::Listen(Listener listener) {
 }
 
 void Server::Serve(std::unique_ptr<Stream> stream, std::string peer) {
-  const bool full = sessions_.size() >= options_.limits.connections_max;
+  const bool full = connections_ >= options_.limits.connections_max;
   if (full || stopping_) {
-    context_.log.Write(Severity::kWarning,
-                       fmt::format("{}: refused: {}", peer,
-                                   full ? fmt::format("{} connections already", sessions_.size())
-                                        : "the server is stopping"));
+    log_.Write(Severity::kWarning,
+               fmt::format("{}: refused: {}", peer,
+                           full ? fmt::format("{} connections already", connections_)
+                                : "the server is stopping"));
     stream->Abort();
     return;
   }
-  context_.loop.Spawn(
-      RunSession(std::make_unique<Session>(context_, std::move(stream), std::move(peer))));
+  ++connections_;
+  Shard& own = *shards_.front();
+  own.Adopt(std::make_unique<Session>(own.context(), std::move(stream), std::move(peer)));
 }
 
-Task<void> Server::RunSession(std::unique_ptr<Session> session) {
-  const auto position = sessions_.insert(sessions_.end(), session.get());
-  co_await session->Run();
-  sessions_.erase(position);
-  session.reset();
-  changed_.NotifyAll();
+void Server::OnMove(std::unique_ptr<Session> session, size_t to_shard) {
+  Shard& shard = *shards_[to_shard];
+  // std::function wants copies; there is one owner at a time all the same.
+  const auto moved = std::make_shared<std::unique_ptr<Session>>(std::move(session));
+  shard.loop().PostFromAnyThread([&shard, moved] {
+    (*moved)->MoveTo(shard.context());
+    shard.Adopt(std::move(*moved));
+  });
+}
+
+void Server::OnEnd(const EventLoop& from) {
+  const auto count = [this] {
+    --connections_;
+    changed_.NotifyAll();
+  };
+  if (&from == &loop_) {
+    count();
+  } else {
+    loop_.PostFromAnyThread(count);
+  }
+}
+
+template <class Call>
+void Server::OnEveryShard(Call call) {
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    if (&shard->loop() == &loop_) {
+      call(*shard);
+    } else {
+      shard->loop().PostFromAnyThread([call, &shard = *shard] { call(shard); });
+    }
+  }
 }
 
 Task<void> Server::Run() {
   if (!stopping_) {
-    for (Listener& listener : listeners_) context_.loop.Spawn(AcceptFrom(listener));
+    for (Listener& listener : listeners_) loop_.Spawn(AcceptFrom(listener));
   }
-  while (!stopping_ || accepting_ != 0 || !sessions_.empty()) co_await changed_.Wait();
+  while (!stopping_ || accepting_ != 0 || connections_ != 0) co_await changed_.Wait();
   drain_deadline_.reset();
+  co_await FinishShards();
+}
+
+// Comes behind everything that the shards have posted to each other.
+Task<void> Server::FinishShards() {
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    const std::function<Async<void>()> finish = [&] { return shard->Finish(); };
+    (void)co_await CallOn(loop_, shard->loop(), finish);
+  }
 }
 
 Task<void> Server::AcceptFrom(Listener& listener) {
   ++accepting_;
   while (!stopping_) {
-    const Result<void> ready =
-        co_await context_.loop.WaitReady(listener.fd(), Readiness::kReadable);
+    const Result<void> ready = co_await loop_.WaitReady(listener.fd(), Readiness::kReadable);
     if (stopping_) break;
     if (!ready) {
-      context_.log.Write(Severity::kError,
-                         fmt::format("{}: {}", listener.address(), ready.error().message));
+      log_.Write(Severity::kError,
+                 fmt::format("{}: {}", listener.address(), ready.error().message));
       break;
     }
     if (!AcceptWaiting(listener)) {
-      co_await context_.loop.SleepUntil(context_.loop.Now() + kAcceptPause);
+      co_await loop_.SleepUntil(loop_.Now() + kAcceptPause);
     }
   }
   --accepting_;
@@ -85,14 +138,14 @@ bool Server::AcceptWaiting(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     Result<std::optional<UniqueFd>> accepted = listener.Accept();
     if (!accepted) {
-      context_.log.Write(Severity::kError,
-                         fmt::format("{}: {}", listener.address(), accepted.error().message));
+      log_.Write(Severity::kError,
+                 fmt::format("{}: {}", listener.address(), accepted.error().message));
       return false;
     }
     if (!*accepted) return true;
     UniqueFd socket = **std::move(accepted);
     std::string peer = PeerName(socket.get());
-    Serve(std::make_unique<SocketStream>(context_.loop, std::move(socket)), std::move(peer));
+    Serve(std::make_unique<SocketStream>(loop_, std::move(socket)), std::move(peer));
   }
   return true;
 }
@@ -101,11 +154,9 @@ void Server::Stop() {
   if (stopping_) return;
   stopping_ = true;
   for (Listener& listener : listeners_) listener.Stop();
-  for (Session* const session : sessions_) session->BeginStop();
-  drain_deadline_.emplace(context_.loop, context_.loop.Now() + options_.limits.drain_timeout,
-                          [this] {
-                            for (Session* const session : sessions_) session->Abort();
-                          });
+  OnEveryShard([](Shard& shard) { shard.BeginStop(); });
+  drain_deadline_.emplace(loop_, loop_.Now() + options_.limits.drain_timeout,
+                          [this] { OnEveryShard([](Shard& shard) { shard.Abort(); }); });
   changed_.NotifyAll();
 }
 

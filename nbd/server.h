@@ -9,21 +9,30 @@
 #include <vector>
 
 #include "nbd/listener.h"
-#include "nbd/server_context.h"
-#include "nbd/session.h"
+#include "nbd/shard.h"
 
 namespace mica::nbd {
 
-// Lives on one loop, with the devices of its exports. Loop thread only. Use: add exports and
-// listeners, run Run to its end, then close the devices; Stop makes Run end.
-class Server {
+// Accepts on one loop, its own, and serves each export on the loop that its device lives on: a
+// connection moves there when it names the export. All members on the server's own loop. Use: add
+// loops, exports and listeners, run Run to its end, then close the devices; Stop makes Run end.
+class Server final : private ShardObserver {
  public:
   Server(EventLoop& loop, const ServerOptions& options, EventLog& log);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+  // After Run, if that was ever started.
   ~Server();
 
+  // Before Run. The number of the new shard, for Export::shard; the server's own loop is shard 0.
+  // Another thread turns the loop from now until the server is destroyed.
+  size_t AddLoop(EventLoop& loop);
+
   [[nodiscard]] ExportTable& exports() noexcept { return exports_; }
+  // Takes an export away: new clients do not find it, those that use it get their outstanding
+  // replies and ESHUTDOWN for what is new, then are disconnected. Its device is free afterwards.
+  // kNotFound.
+  Async<void> Remove(std::string name);
 
   // Before Run.
   void Listen(Listener listener);
@@ -38,20 +47,28 @@ class Server {
   // left after ServerLimits::drain_timeout. Returns at once.
   void Stop();
 
-  [[nodiscard]] size_t connections() const noexcept { return sessions_.size(); }
+  [[nodiscard]] size_t connections() const noexcept { return connections_; }
+  [[nodiscard]] const MemoryBudget& memory() const noexcept { return memory_; }
 
  private:
+  void OnMove(std::unique_ptr<Session> session, size_t to_shard) override;
+  void OnEnd(const EventLoop& from) override;
+
   Task<void> AcceptFrom(Listener& listener);
   // Accepts what waits now; false when accepting cannot work for a while.
   bool AcceptWaiting(Listener& listener);
-  Task<void> RunSession(std::unique_ptr<Session> session);
+  Task<void> FinishShards();
+  template <class Call>
+  void OnEveryShard(Call call);
 
+  EventLoop& loop_;
   ServerOptions options_;
+  EventLog& log_;
   ExportTable exports_;
-  BufferPool buffers_;
-  ServerContext context_;
+  MemoryBudget memory_;
+  std::vector<std::unique_ptr<Shard>> shards_;
   std::list<Listener> listeners_;  // never move: AcceptFrom refers to them
-  std::list<Session*> sessions_;
+  size_t connections_ = 0;
   size_t accepting_ = 0;  // AcceptFrom coroutines
   bool stopping_ = false;
   std::optional<Timer> drain_deadline_;

@@ -8,6 +8,7 @@
 #include "nbd/buffer_pool.h"
 #include "nbd/event_log.h"
 #include "nbd/export_table.h"
+#include "nbd/memory_budget.h"
 
 namespace mica::nbd {
 
@@ -18,25 +19,35 @@ struct ServerLimits {
   std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(10);
   // From Server::Stop, or from a client's goodbye, until its unsent replies are given up.
   std::chrono::nanoseconds drain_timeout = std::chrono::seconds(10);
-  // Per connection, from a request's header to the last byte of its reply.
+  // Per connection, from a request's header to the last byte of its reply…
   uint64_t in_flight_bytes_max = 64u << 20;
   uint32_t in_flight_requests_max = 1024;
-};
+  // …of all connections of one export, and of the whole server. Both at least kInFlightBytesMin.
+  uint64_t export_in_flight_bytes_max = 256u << 20;
+  uint64_t server_in_flight_bytes_max = 1u << 30;
+  // While somebody waits for memory, a client that takes longer than this to accept half a MiB of
+  // replies, or to send the data of one write, is given up.
+  std::chrono::nanoseconds stall_timeout = std::chrono::seconds(30);
 
-enum class NameListing : uint8_t { kShown, kHidden };
+  // So that the largest request fits.
+  static constexpr uint64_t kInFlightBytesMin = 80u << 20;
+};
 
 struct ServerOptions {
   ServerLimits limits;
   NameListing listing = NameListing::kShown;  // whether LIST names the exports
 };
 
-// What the connections of one server share. Everything is borrowed from the server.
+// What the connections of one shard share: everything but the options, the exports and the log
+// belongs to the shard's loop. Everything is borrowed from the server.
 struct ServerContext {
   EventLoop& loop;
   const ServerOptions& options;
   ExportTable& exports;
   BufferPool& buffers;
+  LoopBudget& memory;
   EventLog& log;
+  size_t shard = 0;
 };
 
 }  // namespace mica::nbd

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "nbd/negotiation.h"
 #include "nbd/server_context.h"
 #include "nbd/stream.h"
 #include "nbd/transmission.h"
@@ -12,14 +13,17 @@
 namespace mica::nbd {
 
 // One connection from its first to its last byte. Whatever the peer does ends at worst this
-// session. Loop thread only.
+// session. Belongs to one shard at a time; only on that shard's loop.
 class Session {
  public:
   // `peer` names the client in the log.
   Session(const ServerContext& server, std::unique_ptr<Stream> stream, std::string peer);
 
-  // Completes when the connection is closed and nothing of it is left in the server.
-  Task<void> Run();
+  // Completes when the connection is closed and nothing of it is left in the server (with nothing),
+  // or when it has to go on in another shard (with its number): then Run is called again, there,
+  // after MoveTo.
+  Task<std::optional<size_t>> Run();
+  void MoveTo(const ServerContext& server) noexcept;
 
   // A client in negotiation is disconnected; one in transmission gets its outstanding replies
   // first.
@@ -27,13 +31,25 @@ class Session {
   // Disconnects now; Run completes as soon as the device has finished what it was given.
   void Abort() noexcept { stream_->Abort(); }
 
+  // The export this connection counts towards, if it has come that far.
+  [[nodiscard]] const ServedExport* target() const noexcept;
+  // See Transmission.
+  [[nodiscard]] bool StalledSince(EventLoop::Time moment) const noexcept {
+    return transmission_ && transmission_->StalledSince(moment);
+  }
+  [[nodiscard]] const std::string& peer() const noexcept { return peer_; }
+
  private:
   Async<void> Talk();
-  Async<std::optional<Agreement>> Negotiate(ReceiveBuffer& input);
+  Async<std::optional<Agreement>> Negotiate();
 
-  const ServerContext& server_;
+  const ServerContext* server_;
   std::unique_ptr<Stream> stream_;
   std::string peer_;
+  ReceiveBuffer input_;
+  EventLoop::Time handshake_deadline_;
+  std::optional<Negotiation> negotiation_;
+  std::optional<Agreement> agreement_;
   std::optional<Transmission> transmission_;
 };
 

@@ -26,7 +26,7 @@ void SetOption(int socket, int level, int option, int value) {
 }  // namespace
 
 SocketStream::SocketStream(EventLoop& loop, UniqueFd socket)
-    : loop_(loop), socket_(std::move(socket)) {
+    : loop_(&loop), socket_(std::move(socket)) {
   if (SocketFamily(socket_.get()) == AF_UNIX) {
     SetOption(socket_.get(), SOL_SOCKET, SO_SNDBUF, kUnixSendBufferBytes);
   } else {
@@ -47,7 +47,7 @@ Async<size_t> SocketStream::Receive(Bytes buffer) {
       if (errno != EAGAIN) co_return ErrnoError(errno, "receive");
     }
     drained_ = false;
-    CO_TRY(co_await loop_.WaitReady(socket_.get(), Readiness::kReadable));
+    CO_TRY(co_await loop_->WaitReady(socket_.get(), Readiness::kReadable));
   }
   co_return size_t{0};
 }
@@ -66,8 +66,8 @@ Async<void> SocketStream::Send(std::span<const ConstBytes> parts) {
     if (sent == 0) {
       // io_uring's poll reports the hang-up of a half-closed peer whatever one waits for, at once
       // and again and again: then look every now and then instead.
-      if (waited) co_await loop_.SleepUntil(loop_.Now() + kFalseAlarmPause);
-      CO_TRY(co_await loop_.WaitReady(socket_.get(), Readiness::kWritable));
+      if (waited) co_await loop_->SleepUntil(loop_->Now() + kFalseAlarmPause);
+      CO_TRY(co_await loop_->WaitReady(socket_.get(), Readiness::kWritable));
     }
     waited = sent == 0;
   }

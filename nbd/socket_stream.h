@@ -25,6 +25,7 @@ class SocketStream final : public Stream {
   Async<void> Send(std::span<const ConstBytes> parts) override;
   void StopReceiving() noexcept override;
   Async<void> Finish() override;
+  void MoveTo(EventLoop& loop) noexcept override { loop_ = &loop; }
   void Abort() noexcept override;
 
  private:
@@ -38,9 +39,9 @@ class SocketStream final : public Stream {
   // Drops `sent` bytes from the front of iov_[first…]; the index of the first part not fully sent.
   size_t Advance(size_t first, size_t sent) noexcept;
 
-  EventLoop& loop_;
+  EventLoop* loop_;
   UniqueFd socket_;
-  std::vector<iovec> iov_;    // of the pending Send
+  std::vector<iovec> iov_;  // of the pending Send
   bool stopped_ = false;
   bool drained_ = false;  // the last receive took all there was: waiting beats another try
 };

@@ -5,7 +5,7 @@
 
 #include <span>
 
-#include "engine/async/task.h"
+#include "engine/async/event_loop.h"
 #include "engine/base/bytes.h"
 
 namespace mica::nbd {
@@ -33,6 +33,9 @@ class Stream {
   // Tells the peer that everything has been sent, in a way that does not destroy what it has not
   // read yet. Nothing may be pending.
   virtual Async<void> Finish() = 0;
+
+  // From now on the stream belongs to `loop` and its thread. Nothing may be pending.
+  virtual void MoveTo(EventLoop& loop) noexcept = 0;
 
   // Gives the connection up at once: pending and later calls complete with an error or with 0.
   virtual void Abort() noexcept = 0;

@@ -17,8 +17,10 @@ Transmission::Transmission(const ServerContext& server, Stream& stream, ReceiveB
       input_(input),
       agreement_(agreement),
       device_(*agreement.target->device),
-      budget_(server.loop, server.options.limits.in_flight_bytes_max,
-              server.options.limits.in_flight_requests_max),
+      budget_(server.loop,
+              {.bytes_max = server.options.limits.in_flight_bytes_max,
+               .requests_max = server.options.limits.in_flight_requests_max},
+              server.memory, *agreement.target.get()),
       sender_(server.loop, stream, budget_, [this] { WhenNothingToSend(); }),
       idle_(server.loop) {}
 
@@ -28,6 +30,11 @@ Async<void> Transmission::Run() {
   const Timer give_up(server_.loop, deadline, [this] { stream_.Abort(); });
   while (executing_ != 0 || !sender_.idle()) co_await idle_.Wait();
   co_return received;
+}
+
+bool Transmission::StalledSince(EventLoop::Time moment) const noexcept {
+  const std::optional<EventLoop::Time> sending = sender_.sending_since();
+  return (sending && *sending < moment) || (payload_since_ && *payload_since_ < moment);
 }
 
 void Transmission::BeginStop() {
@@ -64,7 +71,11 @@ Async<bool> Transmission::Satisfy(Needed needed) {
       co_return co_await input_.Fill(kRequestBytes);
     case Needed::kBudget:
       // Sending has perhaps made room since.
-      if (!budget_.Admits(Cost(current_))) co_await budget_.WaitReleased();
+      has_budget_ = budget_.TryTake(Cost(current_));
+      if (!has_budget_) co_await budget_.WaitFor(Cost(current_));
+      co_return true;
+    case Needed::kTurn:
+      co_await server_.loop.Yield();
       co_return true;
     case Needed::kPayload:
       co_return co_await ReceivePayload();
@@ -79,9 +90,11 @@ Async<bool> Transmission::Satisfy(Needed needed) {
 Async<bool> Transmission::ReceivePayload() {
   // Counts as executing: a stop lets a write that has begun to arrive finish.
   ++executing_;
+  payload_since_ = server_.loop.Now();
   const Bytes payload = write_data_.first(current_.range.length);
   Result<bool> received = co_await input_.Read(payload);
   --executing_;
+  payload_since_.reset();
   if (received && *received) {
     sender_.Hold();  // until ServeAvailable has served what came behind the payload
     Dispatch(current_);
@@ -105,6 +118,7 @@ Transmission::Needed Transmission::ServeAvailable() {
       }
       input_.Consume(kRequestBytes);
       current_ = *request;
+      current_.arrived = server_.loop.Now();
       have_current_ = true;
     }
     if (const std::optional<Needed> needed = ServeCurrent()) return *needed;
@@ -119,8 +133,13 @@ std::optional<Transmission::Needed> Transmission::ServeCurrent() {
     return Needed::kNothing;
   }
   const uint64_t cost = Cost(current_);
-  if (!budget_.Admits(cost)) return Needed::kBudget;
-  budget_.Take(cost);
+  if (!has_share_ && !agreement_.target.get()->share.Take(server_.loop.turn(), cost)) {
+    return Needed::kTurn;
+  }
+  has_share_ = true;
+  if (!has_budget_ && !budget_.TryTake(cost)) return Needed::kBudget;
+  has_budget_ = false;
+  has_share_ = false;
   have_current_ = false;
   const std::optional<Refusal> refusal =
       stopping_ ? Refusal{WireError::kShutdown, WireErrorText(WireError::kShutdown)}
@@ -187,6 +206,7 @@ void Transmission::Dispatch(const Request& request) {
 void Transmission::Finish(const Request& request, const Result<void>& result) {
   if (!result) return Fail(request, result.error());
   --executing_;
+  StatsOf(request).bytes.Add(request.range.length);
   sender_.queue().push_back(MakeSuccess(request));
   Commit(request);
 }
@@ -200,10 +220,18 @@ void Transmission::Fail(const Request& request, const Error& error) {
 
 void Transmission::Refuse(const Request& request, const Refusal& refusal) {
   sender_.queue().push_back(MakeFailure(agreement_.replies, request, refusal.error, refusal.text));
+  StatsOf(request).errors.Add(1);
   Commit(request);
 }
 
+CommandStats& Transmission::StatsOf(const Request& request) noexcept {
+  return agreement_.target.get()->stats.of(request.command);
+}
+
 void Transmission::Commit(const Request& request) {
+  CommandStats& stats = StatsOf(request);
+  stats.requests.Add(1);
+  stats.latency.Add(server_.loop.Now() - request.arrived);
   sender_.queue().back().cost_bytes = Cost(request);
   sender_.Commit();
 }

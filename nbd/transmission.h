@@ -29,11 +29,16 @@ class Transmission {
   // replies sent, Run ends.
   void BeginStop();
 
+  // Whether the client has left us waiting since before `moment`: to take replies, or to send the
+  // rest of a write.
+  [[nodiscard]] bool StalledSince(EventLoop::Time moment) const noexcept;
+
  private:
   // Why ServeAvailable stopped.
   enum class Needed : uint8_t {
     kHeader,   // a whole request header
     kBudget,   // room in the budget for current_
+    kTurn,     // the next turn of the loop: the export has had its share of this one
     kPayload,  // the payload of current_, a WRITE, into write_data_
     kSkip,     // the payload of current_, to be forgotten
     kNothing,  // no more requests will be served
@@ -71,6 +76,7 @@ class Transmission {
   void Refuse(const Request& request, const Refusal& refusal);
   // Sends what has been put into the sender's queue; the last message gives the cost back.
   void Commit(const Request& request);
+  [[nodiscard]] CommandStats& StatsOf(const Request& request) noexcept;
   void LogFailure(const Request& request, const Error& error);
   void WhenNothingToSend();
 
@@ -88,6 +94,9 @@ class Transmission {
   uint32_t executing_ = 0;  // accepted requests that have no reply yet
   uint32_t logged_failures_ = 0;
   bool have_current_ = false;
+  bool has_share_ = false;                        // current_ has its share of the turn
+  bool has_budget_ = false;                       // current_ has its budget
+  std::optional<EventLoop::Time> payload_since_;  // ReceivePayload waits
   bool stopping_ = false;
   bool ended_ = false;  // a stop has drained: nothing more is read
 };

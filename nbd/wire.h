@@ -4,6 +4,7 @@
 // (NetworkBlockDevice/nbd, doc/proto.md). Nothing here reads, sends or judges.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -133,7 +134,8 @@ struct Request {
   uint16_t flags = 0;
   Command command = Command::kRead;
   uint64_t cookie = 0;
-  ByteRange range;  // not yet checked: end() may wrap
+  ByteRange range;                      // not yet checked: end() may wrap
+  std::chrono::nanoseconds arrived{0};  // when the server has read it, by its loop's clock
 };
 
 struct OptionHeader {

@@ -31,11 +31,10 @@ void EventLoop::Spawn(Task<void> task) {
 }
 
 void EventLoop::PostFromAnyThread(std::function<void()> call) {
-  {
-    const std::lock_guard lock(posted_mutex_);
-    posted_.push_back(std::move(call));
-  }
-  Wake();
+  // Waking under the lock: as soon as `call` can run it may end the loop.
+  const std::lock_guard lock(posted_mutex_);
+  posted_.push_back(std::move(call));
+  if (posted_.size() == 1) Wake();
 }
 
 void EventLoop::RunUntil(const std::function<bool()>& done) {
@@ -50,6 +49,7 @@ void EventLoop::Turn() {
   }
   const Time deadline = timers_.empty() ? Time::max() : timers_.begin()->first;
   Poll(may_wait, deadline);
+  ++turn_;
   RunPosted();
   RunTimers();
   RunReady();

@@ -42,6 +42,9 @@ class EventLoop {
   // Spawned tasks that have not finished yet.
   [[nodiscard]] size_t spawned_tasks() const noexcept { return spawned_tasks_; }
 
+  // Turns so far: who wants to do a bounded amount of work a turn compares. Loop thread only.
+  [[nodiscard]] uint64_t turn() const noexcept { return turn_; }
+
   // Completes when `fd` is readable or writable, or has an error or hang-up (the following read or
   // write then tells). At most one waiter per descriptor and direction.
   virtual Async<void> WaitReady(int fd, Readiness readiness) = 0;
@@ -81,6 +84,7 @@ class EventLoop {
   std::deque<std::coroutine_handle<>> ready_;
   TimerQueue timers_;
   size_t spawned_tasks_ = 0;
+  uint64_t turn_ = 0;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -11,14 +12,19 @@
 
 namespace mica::nbd {
 
-// Remembers what was logged.
+// Remembers what was logged; look at it when nobody logs any more.
 class MemoryLog final : public EventLog {
  public:
   void Write(Severity severity, std::string_view message) override {
-    if (severity != Severity::kDebug) lines.emplace_back(message);
+    if (severity == Severity::kDebug) return;
+    const std::lock_guard lock(mutex_);
+    lines.emplace_back(message);
   }
   [[nodiscard]] bool Mentions(std::string_view text) const;
   std::vector<std::string> lines;
+
+ private:
+  std::mutex mutex_;
 };
 
 // One server without sockets, with one 64 MiB export "disk", on a loop without a kernel.
@@ -44,7 +50,9 @@ class Conversation {
   ExportTable exports;
   BufferPool buffers{8u << 20};
   MemoryLog log;
-  ServerContext context{loop, options, exports, buffers, log};
+  MemoryBudget memory{options.limits.server_in_flight_bytes_max};
+  LoopBudget loop_memory{loop, memory, options.limits.export_in_flight_bytes_max, [] {}};
+  ServerContext context{loop, options, exports, buffers, loop_memory, log};
 };
 
 }  // namespace mica::nbd

@@ -24,6 +24,7 @@ class MemoryStream final : public Stream {
   Async<void> Send(std::span<const ConstBytes> parts) override;
   void StopReceiving() noexcept override;
   Async<void> Finish() override;
+  void MoveTo(EventLoop&) noexcept override {}  // there is only one
   void Abort() noexcept override;
 
  private:
