@@ -17,9 +17,10 @@ build_packages=(
 # What the quickstart drives around mica: a Debian root, its file system, the kernel's view of an export.
 run_packages=(
   debootstrap e2fsprogs util-linux fdisk fuse3 libnbd-bin qemu-utils attr acl libcap2-bin python3
+  python3-libnbd
 )
 test_packages=(
-  qemu-system-x86 nbdkit python3-libnbd nbd-client fio strace jq busybox-static cpio xz-utils
+  qemu-system-x86 nbdkit nbd-client fio strace jq busybox-static cpio xz-utils
   shellcheck
 )
 
