@@ -19,6 +19,9 @@ namespace mica {
 
 struct LayerOpenOptions {
   bool writable = false;
+  // The state that the image keeps under this name, and not the one it is in; not writable.
+  // kNotFound; kUnsupported when the format keeps none.
+  std::optional<std::string> snapshot;
   // Head: kExclusive when writable, else kShared. Parents: kShared. kNone only to look at an image
   // that somebody else is using; what is read is then verified but may be a little old.
   FileLock lock = FileLock::kShared;

@@ -33,6 +33,7 @@ LayerOpenOptions OptionsFor(const OpenChainOptions& chain, bool head) {
   options.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;
   if (chain.without_locks) options.lock = FileLock::kNone;
   options.direct = options.writable;
+  if (head) options.snapshot = chain.snapshot;
   return options;
 }
 
@@ -61,10 +62,45 @@ Async<std::unique_ptr<Layer>> OpenParent(Host& host, const std::filesystem::path
   co_return layer;
 }
 
+// Which of the files exist decides, so a name with '@' in it can still be meant.
+Task<bool> Exists(Host& host, std::filesystem::path path) {
+  const Result<FileStat> stat = co_await host.Stat(path);
+  co_return stat.has_value();
+}
+
 }  // namespace
+
+Async<ImageName> ResolveImageName(Host& host, std::filesystem::path name) {
+  const std::string text = name.native();
+  ImageName resolved;
+  resolved.file = name;
+  if (co_await Exists(host, name)) co_return resolved;
+  for (size_t at = text.rfind('@'); at != std::string::npos && at > 0;
+       at = text.rfind('@', at - 1)) {
+    const std::filesystem::path file = text.substr(0, at);
+    const std::string snapshot = text.substr(at + 1);
+    const bool exists = co_await Exists(host, file);
+    if (!exists || snapshot.find('/') != std::string::npos) continue;
+    resolved.file = file;
+    resolved.snapshot = snapshot;
+    break;
+  }
+  co_return resolved;
+}
 
 Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path path,
                                              OpenChainOptions options) {
+  if (!options.snapshot) {
+    CO_ASSIGN(ImageName name, co_await ResolveImageName(host, path));
+    path = std::move(name.file);
+    options.snapshot = std::move(name.snapshot);
+  }
+  if (options.snapshot && options.writable) {
+    co_return Error{Errc::kReadOnly,
+                    fmt::format("{}@{}: a snapshot cannot be written; go back to it with `mica "
+                                "snapshot -a`, or convert it to an image of its own",
+                                path.string(), *options.snapshot)};
+  }
   std::vector<std::unique_ptr<Layer>> layers;
   std::set<std::filesystem::path> seen;
   CO_ASSIGN(const ImageFormat* const format, co_await HeadFormat(host, path, options));

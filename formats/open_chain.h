@@ -16,12 +16,21 @@ struct OpenChainOptions {
   std::optional<std::string> format;  // of the head; probed when empty. A raw image is never opened
                                       // writable by guess: kInvalidArgument then
   bool without_locks = false;         // look at an image somebody else is using
+  std::optional<std::string> snapshot;  // of the head; never writable
 };
+
+// "FILE@NAME": the snapshot NAME of FILE, unless there is a file of just that name.
+struct ImageName {
+  std::filesystem::path file;
+  std::optional<std::string> snapshot;
+};
+Async<ImageName> ResolveImageName(Host& host, std::filesystem::path name);
 
 // Opens the image at `path` and all its parents: exclusive lock on a writable head, shared locks on
 // parents, before the first read. A parent whose identity is not the recorded one is kMismatch; the
 // message names both files, both identities and what helps. A loop of parents or more than
 // kChainDepthMax is kLimit. A parent larger than its child is fine; the child sees its own size.
+// `path` may name a snapshot as ResolveImageName has it.
 Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path path,
                                              OpenChainOptions options);
 

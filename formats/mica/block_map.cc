@@ -29,6 +29,17 @@ Slot BlockMap::RootSlot(uint32_t root_index) const {
   return roots_[root_index].disk.slot;
 }
 
+Slot BlockMap::UnloadedPart(uint64_t block) const {
+  const Root& root = roots_[block / kBlocksPerRoot];
+  if (!root.loaded) return root.disk.slot;
+  if (root.pointers.empty()) return 0;
+  const size_t in_root = block / kBlocksPerRegion % kRegionsPerRoot;
+  const Region* const region = root.regions[in_root].get();
+  if (region == nullptr) return root.pointers[in_root].slot;
+  const Node* const node = region->nodes[block / kBlocksPerLeaf % kLeavesPerRegion].get();
+  return node == nullptr || node->leaf != nullptr ? 0 : node->disk.first;
+}
+
 BlockMap::Region* BlockMap::FindRegion(uint64_t block) const {
   const Root& root = roots_[block / kBlocksPerRoot];
   if (root.regions.empty()) return nullptr;
@@ -81,7 +92,11 @@ uint64_t BlockMap::Cost(const Region& region) const noexcept {
 void BlockMap::MarkDirty(Region& region) {
   region.dirty = true;
   dirty_regions_.insert(region.index);
-  if (dirty_roots_.insert(region.index / kRegionsPerRoot).second) ++checkpoint_slots_;
+  MarkRootDirty(region.index / kRegionsPerRoot);
+}
+
+void BlockMap::MarkRootDirty(uint32_t root_index) {
+  if (dirty_roots_.insert(root_index).second) ++checkpoint_slots_;
 }
 
 void BlockMap::Change(uint64_t block, const std::function<void(Leaf&)>& change) {

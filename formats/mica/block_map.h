@@ -60,6 +60,14 @@ class BlockMap {
   void ForEachRegionRun(uint64_t block, const std::function<void(SlotRun)>& visit) const;
   [[nodiscard]] Slot RootSlot(uint32_t root_index) const;
   [[nodiscard]] uint64_t block_count() const noexcept { return block_count_; }
+  // The first slot of the part that Find(block) would read next; 0: none.
+  [[nodiscard]] Slot UnloadedPart(uint64_t block) const;
+
+  // The disk has more blocks, all absent.
+  void Grow(uint64_t block_count);
+  // Everything from `block_count` on becomes absent. Nothing else may go on, and nothing may have
+  // changed since the last checkpoint. Where the dropped parts lie is left to the free walk.
+  Async<void> Cut(uint64_t block_count);
 
   // Drops clean parts until about `bytes_max` are used.
   void Trim(size_t bytes_max);
@@ -75,7 +83,6 @@ class BlockMap {
   Async<void> LoadRoot(uint32_t root_index);
   Async<void> LoadRegion(Root& root, uint32_t region_index);
   Async<void> LoadLeaf(Region& region, uint32_t leaf_index);
-  Async<AlignedBuffer> ReadRegion(RegionPointer pointer, std::vector<SlotRun>& runs);
   void Adopt(Region& region, std::vector<RegionItem> items);  // freshly read
 
   void MarkDirty(Region& region);
@@ -83,11 +90,13 @@ class BlockMap {
   [[nodiscard]] uint64_t Cost(const Region& region) const noexcept;
   void FreezeRegion(Region& region, uint32_t kept_epoch, FrozenMap& frozen);
   size_t DropClean(Root& root, uint32_t slot_in_root);
+  void CutRegion(Region& region, uint64_t block_count);
+  void CutRoot(uint64_t block_count);
 
   BlockFile& file_;
   Reclaimer& reclaimer_;
   const uint64_t tag_;
-  const uint64_t block_count_;
+  uint64_t block_count_;
   std::vector<Root> roots_;
   std::set<uint32_t> dirty_regions_;
   std::set<uint32_t> dirty_roots_;

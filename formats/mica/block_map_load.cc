@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // BlockMap: reading parts of the map and verifying them.
-#include <fmt/format.h>
-
 #include "formats/mica/block_map.h"
 #include "formats/mica/block_map_parts.h"
+#include "formats/mica/map_reader.h"
 
 namespace mica::native {
 
@@ -11,13 +10,6 @@ namespace {
 
 // Clean parts of the map kept in memory, in bytes.
 constexpr size_t kMemoryMax = size_t{32} << 20;
-
-Error Damaged(std::string_view part, uint64_t number, Slot slot, std::string_view why) {
-  return {Errc::kCorrupt, fmt::format("the map is damaged: {} {} at slot {} (file offset {}): {}",
-                                      part, number, slot, SlotOffset(slot), why)};
-}
-
-constexpr std::string_view kWrongHash = "the content does not match its checksum";
 
 }  // namespace
 
@@ -50,15 +42,11 @@ Async<void> BlockMap::LoadRoot(uint32_t root_index) {
     co_return Result<void>();
   }
   root.loading = true;
-  AlignedBuffer block(kSlotBytes);
-  const Result<void> read = co_await file_.Read(SlotOffset(root.disk.slot), block.span());
+  Result<RootBlock> pointers = co_await ReadRootBlock(file_, root.disk, root_index);
   root.loading = false;
   loaded_.NotifyAll();
-  CO_TRY(read);
-  if (HashOf(block.span()) != root.disk.hash) {
-    co_return Damaged("root block", root_index, root.disk.slot, kWrongHash);
-  }
-  CO_ASSIGN(root.pointers, DecodeRootBlock(block.span()));
+  if (!pointers) co_return pointers.error();
+  root.pointers = *std::move(pointers);
   root.regions.resize(kRegionsPerRoot);
   root.region_loading.resize(kRegionsPerRoot);
   root.loaded = true;
@@ -74,46 +62,21 @@ Async<void> BlockMap::LoadRegion(Root& root, uint32_t region_index) {
   }
   root.region_loading[in_root] = true;
   const RegionPointer pointer = root.pointers[in_root];
-  std::vector<SlotRun> runs;
-  const Result<AlignedBuffer> bytes = co_await ReadRegion(pointer, runs);
+  std::unique_ptr<ReadPin> pin = reclaimer_.Pin();
+  Result<StoredRegion> stored = co_await ReadRegion(file_, pointer, tag_, region_index);
+  pin.reset();
   root.region_loading[in_root] = false;
   loaded_.NotifyAll();
-  if (!bytes) {
-    if (bytes.error().code != Errc::kCorrupt) co_return bytes.error();
-    co_return Damaged("region", region_index, pointer.slot, bytes.error().message);
-  }
-  Result<RegionContent> content = DecodeRegion(bytes->span(), tag_, region_index);
-  if (!content) co_return Damaged("region", region_index, pointer.slot, content.error().message);
+  if (!stored) co_return stored.error();
   auto region = std::make_unique<Region>(region_index);
-  region->runs = std::move(runs);
-  region->birth = content->birth;
-  Adopt(*region, std::move(content->items));
+  region->runs = std::move(stored->runs);
+  region->birth = stored->content.birth;
+  Adopt(*region, std::move(stored->content.items));
   region->users = 1;  // not to be trimmed at once
   root.regions[in_root] = std::move(region);
   if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
   root.regions[in_root]->users = 0;
   co_return Result<void>();
-}
-
-Async<AlignedBuffer> BlockMap::ReadRegion(RegionPointer pointer, std::vector<SlotRun>& runs) {
-  const std::unique_ptr<ReadPin> pin = reclaimer_.Pin();
-  const size_t first_bytes = size_t{pointer.slots} * kSlotBytes;
-  AlignedBuffer first(first_bytes);
-  CO_TRY(co_await file_.Read(SlotOffset(pointer.slot), first.span()));
-  CO_ASSIGN(const std::vector<SlotRun> more, DecodeRegionRuns(first.span(), pointer.slots));
-  runs.push_back(SlotRun{pointer.slot, pointer.slots});
-  runs.insert(runs.end(), more.begin(), more.end());
-  AlignedBuffer whole(CountSlots(runs) * kSlotBytes);
-  std::ranges::copy(first.span(), whole.data());
-  size_t at = first_bytes;
-  for (const SlotRun& run : more) {
-    const size_t run_bytes = size_t{run.count} * kSlotBytes;
-    CO_TRY(co_await file_.Read(SlotOffset(run.first), whole.span().subspan(at, run_bytes)));
-    at += run_bytes;
-  }
-  if (HashOf(whole.span()) != pointer.hash)
-    co_return Error{Errc::kCorrupt, std::string(kWrongHash)};
-  co_return whole;
 }
 
 void BlockMap::Adopt(Region& region, std::vector<RegionItem> items) {
@@ -142,35 +105,18 @@ Async<void> BlockMap::LoadLeaf(Region& region, uint32_t leaf_index) {
   node.loading = true;
   ++region.users;
   const std::unique_ptr<ReadPin> pin = reclaimer_.Pin();
-  const DensePointer disk = node.disk;
-  AlignedBuffer bytes(kDenseLeafBytes);
-  Result<void> read = Result<void>();
-  if (disk.second == disk.first + 1) {
-    read = co_await file_.Read(SlotOffset(disk.first), bytes.span());
-  } else {
-    read = co_await file_.Read(SlotOffset(disk.first), bytes.span().first(kSlotBytes));
-    if (read) {
-      read = co_await file_.Read(SlotOffset(disk.second), bytes.span().subspan(kSlotBytes));
-    }
-  }
+  const uint64_t number = uint64_t{region.index} * kLeavesPerRegion + leaf_index;
+  Result<std::shared_ptr<Leaf>> leaf = co_await ReadDenseLeaf(file_, node.disk, number);
   node.loading = false;
   loaded_.NotifyAll();
-  const uint64_t number = uint64_t{region.index} * kLeavesPerRegion + leaf_index;
-  if (read && HashOf(bytes.span()) != disk.hash) {
-    read = Damaged("leaf", number, disk.first, kWrongHash);
-  }
-  if (read) {
-    Result<std::shared_ptr<Leaf>> leaf = DecodeDenseLeaf(bytes.span());
-    if (leaf) {
-      node.leaf = *std::move(leaf);
-      memory_bytes_ += node.leaf->MemoryBytes();
-      if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
-    } else {
-      read = Damaged("leaf", number, disk.first, leaf.error().message);
-    }
+  if (leaf) {
+    node.leaf = *leaf;
+    memory_bytes_ += node.leaf->MemoryBytes();
+    if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
   }
   --region.users;
-  co_return read;
+  if (!leaf) co_return leaf.error();
+  co_return Result<void>();
 }
 
 }  // namespace mica::native

@@ -41,13 +41,31 @@ class MetadataWriter {
 
 }  // namespace
 
-void Checkpointer::Begin() {
+namespace {
+
+uint64_t SlotsOf(const SuperblockChange* change) noexcept {
+  return change == nullptr ? 0 : change->slots_max();
+}
+
+}  // namespace
+
+Async<void> Checkpointer::Reserve(const SuperblockChange* change) {
+  return space_.EnsureForCheckpoint(image_.map.checkpoint_slots() + SlotsOf(change));
+}
+
+bool Checkpointer::CanBegin(const SuperblockChange* change) const noexcept {
+  return image_.slots.available() >= image_.map.checkpoint_slots() + SlotsOf(change);
+}
+
+void Checkpointer::Begin(SuperblockChange* change) {
   image_.slots.LowerHighWater();
+  if (change != nullptr) change->BeforeFreeze();
   frozen_ = image_.map.Freeze(image_.epoch, image_.kept_epoch);
   room_ = image_.slots.Allocate(frozen_.slots_max);
   used_.clear();
   superblock_tried_ = false;
   ++image_.epoch;
+  if (change != nullptr) change->AfterFreeze(frozen_.epoch);
 }
 
 void Checkpointer::Abandon() {
@@ -81,16 +99,29 @@ std::vector<SlotRun> Checkpointer::Take(uint32_t count) {
 
 Async<void> Checkpointer::Finish(CheckpointGoal goal) {
   Result<void> done = co_await WriteMap();
-  if (done) done = co_await image_.Sync();
-  if (done) done = co_await Publish(goal);
+  if (done) done = co_await SyncAndPublish(goal);
   if (!done) {
     if (superblock_tried_) co_await TakeBackSuperblock();
     Abandon();
     co_return done;
   }
   InstallAll(goal);
-  // The other superblock follows, so that both say the same and damage to one of them is harmless.
-  // Nothing depends on it; if it fails the next checkpoint tries again.
+  co_return co_await WriteOtherSuperblock();
+}
+
+Async<void> Checkpointer::PublishOnly(CheckpointGoal goal) {
+  superblock_tried_ = false;
+  const Result<void> done = co_await SyncAndPublish(goal);
+  if (!done) {
+    if (superblock_tried_) co_await TakeBackSuperblock();
+    co_return done;
+  }
+  co_return co_await WriteOtherSuperblock();
+}
+
+// The other superblock follows, so that both say the same and damage to one of them is harmless.
+// Nothing depends on it; if it fails the next checkpoint tries again.
+Async<void> Checkpointer::WriteOtherSuperblock() {
   const Result<void> second =
       co_await WriteSuperblock(*image_.file, image_.superblock, 1 - image_.superblock_position);
   static_cast<void>(second);
@@ -195,8 +226,16 @@ Superblock Checkpointer::NextSuperblock(const CheckpointGoal& goal) {
   return next;
 }
 
-Async<void> Checkpointer::Publish(const CheckpointGoal& goal) {
-  const Superblock next = NextSuperblock(goal);
+// Everything the superblock will point at has been written.
+Async<void> Checkpointer::SyncAndPublish(const CheckpointGoal& goal) {
+  Superblock next = NextSuperblock(goal);
+  if (goal.change != nullptr) CO_TRY(co_await goal.change->Apply(next));
+  CO_TRY(co_await image_.ConfirmSuperblock());
+  CO_TRY(co_await image_.Sync());
+  co_return co_await Publish(next);
+}
+
+Async<void> Checkpointer::Publish(const Superblock& next) {
   const uint32_t position = 1 - image_.superblock_position;
   superblock_tried_ = true;
   image_.tail_floor = std::max(image_.tail_floor, next.high_water);
@@ -219,6 +258,8 @@ Task<void> Checkpointer::TakeBackSuperblock() {
 void Checkpointer::InstallAll(const CheckpointGoal& goal) {
   if (goal.log != image_.log.slots()) frozen_.replaced.push_back(image_.log.slots());
   image_.map.Install(frozen_);
+  for (const SlotRun& run : used_) image_.slots.Settle(run);
+  image_.slots.Settle(goal.log);
   image_.log.MoveTail(goal.log_tail, goal.log);
   image_.reclaimer.Retire(std::move(frozen_.replaced));
   frozen_ = FrozenMap();

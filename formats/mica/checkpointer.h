@@ -11,12 +11,31 @@
 
 namespace mica::native {
 
+// What changes in the superblock besides the map and the log. Outlives the checkpoint.
+class SuperblockChange {
+ public:
+  SuperblockChange() = default;
+  SuperblockChange(const SuperblockChange&) = delete;
+  SuperblockChange& operator=(const SuperblockChange&) = delete;
+  virtual ~SuperblockChange() = default;
+
+  // Slots that BeforeFreeze may add to what the checkpoint needs.
+  [[nodiscard]] virtual uint64_t slots_max() const noexcept { return 0; }
+  // Both in the turn in which the map is frozen; `epoch` is that of the newest change in it.
+  virtual void BeforeFreeze() {}
+  virtual void AfterFreeze(uint32_t epoch) { static_cast<void>(epoch); }
+  // `next` points at the new map, which has been written. What this writes, to slots of its own, is
+  // synced before the superblock is written.
+  virtual Async<void> Apply(Superblock& next) = 0;
+};
+
 // What the new superblock says besides the map.
 struct CheckpointGoal {
   LogPosition log_tail;  // everything before it is in the map
   SlotRun log;           // the ring, which may be a new one
   bool clean = false;    // nothing follows the tail
   std::optional<std::array<uint8_t, 16>> seal_digest;
+  SuperblockChange* change = nullptr;
 };
 
 class Checkpointer {
@@ -24,17 +43,18 @@ class Checkpointer {
   Checkpointer(Image& image, SpaceKeeper& space) : image_(image), space_(space) {}
 
   // Room for Begin, which must follow without a suspension.
-  Async<void> Reserve() { return space_.EnsureForCheckpoint(image_.map.checkpoint_slots()); }
-  [[nodiscard]] bool CanBegin() const noexcept {
-    return image_.slots.available() >= image_.map.checkpoint_slots();
-  }
+  Async<void> Reserve(const SuperblockChange* change);
+  [[nodiscard]] bool CanBegin(const SuperblockChange* change) const noexcept;
   // Freezes the map and takes the slots to write it to.
-  void Begin();
+  void Begin(SuperblockChange* change);
   // After Begin, instead of Finish: nothing has been written.
   void Abandon();
   // Writes what Begin took. On failure everything it took is due again with the next checkpoint.
   Async<void> Finish(CheckpointGoal goal);
-  // Of the last Finish: whether it came as far as the superblock.
+  // Instead of Begin and Finish: only the superblock changes, and the map that it points at if
+  // goal.change says so. A failure may leave either superblock on disk.
+  Async<void> PublishOnly(CheckpointGoal goal);
+  // Of the last Finish or PublishOnly: whether it came as far as the superblock.
   [[nodiscard]] bool superblock_tried() const noexcept { return superblock_tried_; }
 
  private:
@@ -42,7 +62,9 @@ class Checkpointer {
   Async<void> WriteLeaves();
   Async<void> WriteRegions();
   Async<void> WriteRoots();
-  Async<void> Publish(const CheckpointGoal& goal);
+  Async<void> SyncAndPublish(const CheckpointGoal& goal);
+  Async<void> Publish(const Superblock& next);
+  Async<void> WriteOtherSuperblock();
   Task<void> TakeBackSuperblock();
   [[nodiscard]] Superblock NextSuperblock(const CheckpointGoal& goal);
   void InstallAll(const CheckpointGoal& goal);

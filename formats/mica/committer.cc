@@ -96,8 +96,7 @@ Async<void> Committer::WriteLog(const RecordBatch& batch) {
 
 // Once per opening, before the first page of the log.
 Async<void> Committer::MarkUnclean() {
-  CO_TRY(co_await image_.RewriteSuperblock());
-  CO_TRY(co_await image_.Sync());
+  CO_TRY(co_await image_.ConfirmSuperblock());
   Superblock next = image_.superblock;
   next.sequence = ++image_.superblock_sequence;
   next.clean = false;
@@ -123,18 +122,22 @@ CheckpointGoal Committer::GoalHere() const {
 Async<void> Committer::Checkpoint() {
   if (checkpoint_running_) co_return Result<void>();
   checkpoint_running_ = true;
-  const Result<void> done = co_await CheckpointLogged();
+  const Result<void> done = co_await CheckpointLogged(nullptr);
   last_checkpoint_ = image_.loop.Now();
   checkpoint_running_ = false;
   co_return done;
 }
 
-Async<void> Committer::CheckpointLogged() {
+Async<void> Committer::CheckpointWith(SuperblockChange& change) {
+  co_return co_await CheckpointLogged(&change);
+}
+
+Async<void> Committer::CheckpointLogged(SuperblockChange* change) {
   std::optional<AsyncMutex::Lock> commit_lock;
   commit_lock.emplace(co_await commit_mutex_.Acquire());
   const AsyncMutex::Lock checkpoint_lock = co_await checkpoint_mutex_.Acquire();
   CO_TRY(image_.CheckHealthy());
-  if (LogShouldGrow()) {
+  if (change == nullptr && LogShouldGrow()) {
     CO_ASSIGN(const SlotRun ring, co_await AllocateRing(image_.log.slots().count * 2));
     if (ring.count > 0) {
       CheckpointGoal goal = GoalHere();
@@ -144,31 +147,39 @@ Async<void> Committer::CheckpointLogged() {
       co_return moved;
     }
   }
-  while (!checkpointer_.CanBegin()) CO_TRY(co_await checkpointer_.Reserve());
-  if (!PendingFits()) co_return co_await CheckpointInsteadOfLog(GoalHere());
+  while (!checkpointer_.CanBegin(change)) CO_TRY(co_await checkpointer_.Reserve(change));
+  if (!PendingFits()) {
+    CheckpointGoal goal = GoalHere();
+    goal.change = change;
+    const Result<void> done = co_await CheckpointInsteadOfLog(goal);
+    co_return done;
+  }
   // One moment: what the log says up to its new end is what the frozen map holds.
   RecordBatch batch = std::exchange(image_.pending, {});
   const uint64_t group = image_.reclaimer.Seal();
-  checkpointer_.Begin();
+  checkpointer_.Begin(change);
   const Result<void> committed = co_await CommitTaken(std::move(batch), group);
   if (!committed) {
     checkpointer_.Abandon();
     co_return committed;
   }
-  const CheckpointGoal goal = GoalHere();
+  CheckpointGoal goal = GoalHere();
+  goal.change = change;
   commit_lock.reset();
-  co_return co_await checkpointer_.Finish(goal);
+  const Result<void> done = co_await checkpointer_.Finish(goal);
+  if (!done && change != nullptr) PoisonIfDisksDiffer(goal);
+  co_return done;
 }
 
 // Both mutexes are held, so the log stands still; what is pending goes into the map without it.
 Async<void> Committer::CheckpointInsteadOfLog(CheckpointGoal goal) {
-  while (!checkpointer_.CanBegin()) CO_TRY(co_await checkpointer_.Reserve());
+  while (!checkpointer_.CanBegin(goal.change)) CO_TRY(co_await checkpointer_.Reserve(goal.change));
   RecordBatch batch = std::exchange(image_.pending, {});
   const uint64_t group = image_.reclaimer.Seal();
-  checkpointer_.Begin();
+  checkpointer_.Begin(goal.change);
   const Result<void> done = co_await checkpointer_.Finish(goal);
   if (!done) {
-    PoisonIfLogsDiffer(goal);
+    PoisonIfDisksDiffer(goal);
     batch.Append(image_.pending);
     image_.pending = std::move(batch);
     co_return done;
@@ -180,9 +191,9 @@ Async<void> Committer::CheckpointInsteadOfLog(CheckpointGoal goal) {
 
 // The failed superblock may be on disk. When its log is where the log goes on anyway, it and the
 // old superblock lead to the same disk; otherwise what is flushed from now on would be in one of
-// the two logs only.
-void Committer::PoisonIfLogsDiffer(const CheckpointGoal& goal) {
-  const bool goes_on = goal.log == image_.log.slots() && !goal.clean &&
+// the two logs only. A snapshot that exists in one of them only would lose its slots.
+void Committer::PoisonIfDisksDiffer(const CheckpointGoal& goal) {
+  const bool goes_on = goal.log == image_.log.slots() && !goal.clean && goal.change == nullptr &&
                        goal.log_tail.sequence == image_.log.next().sequence;
   if (goes_on || !checkpointer_.superblock_tried() || image_.poison) return;
   image_.poison = Error{Errc::kIo, image_.path.string() +
@@ -190,13 +201,42 @@ void Committer::PoisonIfLogsDiffer(const CheckpointGoal& goal) {
                                        "written until the image is opened again"};
 }
 
-Async<void> Committer::CheckpointClean(std::optional<std::array<uint8_t, 16>> seal_digest) {
+Async<void> Committer::PublishReplacement(SuperblockChange& change) {
+  const AsyncMutex::Lock commit_lock = co_await commit_mutex_.Acquire();
+  const AsyncMutex::Lock checkpoint_lock = co_await checkpoint_mutex_.Acquire();
+  CO_TRY(image_.CheckHealthy());
+  CheckpointGoal goal = GoalHere();
+  goal.clean = true;
+  goal.change = &change;
+  change.AfterFreeze(image_.epoch++);
+  const Result<void> done = co_await checkpointer_.PublishOnly(goal);
+  if (!done) PoisonIfDisksDiffer(goal);
+  CO_TRY(done);
+  image_.superseded = true;
+  co_return co_await image_.file->Sync();  // for the second superblock
+}
+
+Async<void> Committer::PublishChange(SuperblockChange& change) {
+  const AsyncMutex::Lock commit_lock = co_await commit_mutex_.Acquire();
+  const AsyncMutex::Lock checkpoint_lock = co_await checkpoint_mutex_.Acquire();
+  CO_TRY(image_.CheckHealthy());
+  CheckpointGoal goal;
+  goal.log_tail = image_.log.tail();
+  goal.log = image_.log.slots();
+  goal.clean = image_.superblock.clean;
+  goal.change = &change;
+  co_return co_await checkpointer_.PublishOnly(goal);
+}
+
+Async<void> Committer::CheckpointClean(std::optional<std::array<uint8_t, 16>> seal_digest,
+                                       SuperblockChange* change) {
   const AsyncMutex::Lock commit_lock = co_await commit_mutex_.Acquire();
   const AsyncMutex::Lock checkpoint_lock = co_await checkpoint_mutex_.Acquire();
   CO_TRY(image_.CheckHealthy());
   CheckpointGoal goal = GoalHere();
   goal.clean = true;
   goal.seal_digest = seal_digest;
+  goal.change = change;
   CO_TRY(co_await CheckpointInsteadOfLog(goal));
   co_return co_await image_.Sync();  // for the second superblock
 }
@@ -207,7 +247,6 @@ Async<void> Committer::CheckpointRecovered(uint64_t sequence) {
   LogPosition start;
   start.sequence = sequence;
   image_.log.Restart(start);
-  CO_TRY(co_await image_.RewriteSuperblock());
   CO_TRY(co_await CheckpointInsteadOfLog(GoalHere()));
   co_return Result<void>();
 }

@@ -23,8 +23,18 @@ class Committer {
 
   // Empties the log into the map while writes and flushes go on.
   Async<void> Checkpoint();
+  // The same, and `change` becomes durable with it or, when this fails, not at all; where that is
+  // not known the image takes no more writes until it is opened again.
+  Async<void> CheckpointWith(SuperblockChange& change);
   // The same with nothing else going on: marks the image clean, and sealed when a digest is given.
-  Async<void> CheckpointClean(std::optional<std::array<uint8_t, 16>> seal_digest);
+  Async<void> CheckpointClean(std::optional<std::array<uint8_t, 16>> seal_digest,
+                              SuperblockChange* change);
+  // Only `change`, while writes and flushes go on. It must not matter to them whether it is
+  // durable: after a failure it may be or not.
+  Async<void> PublishChange(SuperblockChange& change);
+  // `change` puts another map and size in the place of what is there, log and all. Nothing else may
+  // go on, and the image is superseded.
+  Async<void> PublishReplacement(SuperblockChange& change);
   // After a replay, before anything else: writes the recovered map and restarts the log at
   // `sequence`, which is above every page number that was ever used.
   Async<void> CheckpointRecovered(uint64_t sequence);
@@ -43,9 +53,9 @@ class Committer {
   Async<void> WriteLog(const RecordBatch& batch);
   Async<void> MarkUnclean();
   Async<void> CommitTaken(RecordBatch batch, uint64_t group);
-  Async<void> CheckpointLogged();
+  Async<void> CheckpointLogged(SuperblockChange* change);
   Async<void> CheckpointInsteadOfLog(CheckpointGoal goal);
-  void PoisonIfLogsDiffer(const CheckpointGoal& goal);
+  void PoisonIfDisksDiffer(const CheckpointGoal& goal);
   [[nodiscard]] CheckpointGoal GoalHere() const;
   [[nodiscard]] bool LogShouldGrow() const noexcept;
   Async<SlotRun> AllocateRing(uint32_t count);

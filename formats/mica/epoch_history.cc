@@ -15,30 +15,15 @@ constexpr size_t kLostOffset = EpochHistory::kSizesMax * kSizeBytes;
 
 void EpochHistory::AddResize(uint32_t epoch, uint64_t bytes_before) {
   if (sizes_.size() == kSizesMax) {
-    FormerSize& second = sizes_[1];
-    second.merged_from = sizes_[0].merged_from != 0 ? sizes_[0].merged_from : sizes_[0].epoch;
-    second.bytes = std::min(sizes_[0].bytes, second.bytes);
+    sizes_[1].bytes = std::min(sizes_[0].bytes, sizes_[1].bytes);
     sizes_.erase(sizes_.begin());
   }
-  sizes_.push_back(FormerSize{epoch, 0, bytes_before});
+  sizes_.push_back(FormerSize{epoch, bytes_before});
 }
 
-// Both lists become what they were at checkpoint `after`; of entries that were merged across it, as
-// much is kept as may have been there.
 void EpochHistory::AddRevert(uint32_t after, uint32_t through) {
-  for (FormerSize& size : sizes_) {
-    if (size.epoch > after && size.merged_from != 0 && size.merged_from <= after) {
-      size.epoch = after;
-    }
-  }
-  std::erase_if(sizes_, [after](const FormerSize& size) { return size.epoch > after; });
-  for (LostEpochs& lost : lost_) {
-    if (lost.through > after && lost.after == 0) lost.through = after - 1;
-  }
-  std::erase_if(
-      lost_, [after](const LostEpochs& lost) { return lost.through > after || lost.through == 0; });
   if (lost_.size() == kLostMax) {
-    lost_[1].after = 0;
+    lost_[1].after = lost_[0].after;
     lost_.erase(lost_.begin());
   }
   lost_.push_back(LostEpochs{after, through});
@@ -62,7 +47,6 @@ void EpochHistory::Encode(Bytes out) const noexcept {
   FillZero(out.first(kEncodedBytes));
   for (size_t i = 0; i < sizes_.size(); ++i) {
     StoreLe<uint32_t>(out, i * kSizeBytes, sizes_[i].epoch);
-    StoreLe<uint32_t>(out, i * kSizeBytes + 4, sizes_[i].merged_from);
     StoreLe<uint64_t>(out, i * kSizeBytes + 8, sizes_[i].bytes);
   }
   for (size_t i = 0; i < lost_.size(); ++i) {
@@ -79,11 +63,9 @@ Result<EpochHistory> EpochHistory::Decode(ConstBytes in, uint32_t epoch_end) {
   for (size_t i = 0; i < kSizesMax; ++i) {
     FormerSize size;
     size.epoch = LoadLe<uint32_t>(in, i * kSizeBytes);
-    size.merged_from = LoadLe<uint32_t>(in, i * kSizeBytes + 4);
     size.bytes = LoadLe<uint64_t>(in, i * kSizeBytes + 8);
     if (size.epoch == 0) break;
-    if (size.epoch <= epoch || size.epoch >= epoch_end || size.merged_from > size.epoch ||
-        size.bytes > kVirtualSizeMax) {
+    if (size.epoch <= epoch || size.epoch >= epoch_end || size.bytes > kVirtualSizeMax) {
       return bad;
     }
     epoch = size.epoch;

@@ -17,13 +17,11 @@ namespace mica::native {
 // size.
 struct FormerSize {
   uint32_t epoch = 0;
-  uint32_t merged_from = 0;  // not 0: stands for several changes of size, the first at this epoch
-  uint64_t bytes = 0;        // the smallest of them
+  uint64_t bytes = 0;
   friend bool operator==(const FormerSize&, const FormerSize&) = default;
 };
 
-// What was changed after checkpoint `after`, through `through`, was undone. `after` 0: several that
-// were merged.
+// What was changed after checkpoint `after`, through `through`, was undone.
 struct LostEpochs {
   uint32_t after = 0;
   uint32_t through = 0;
@@ -38,8 +36,8 @@ class EpochHistory {
 
   // The disk gets another size with checkpoint `epoch`; until then it had `bytes_before` bytes.
   void AddResize(uint32_t epoch, uint64_t bytes_before);
-  // The disk is again as it was at checkpoint `after`; `through` is the newest epoch that any
-  // change has been given. Resizes since are undone too.
+  // The disk is again what it was at checkpoint `after`, when this was the history; `through` is
+  // the newest epoch that any change since has been given.
   void AddRevert(uint32_t after, uint32_t through);
 
   // The smallest size since checkpoint `epoch`; `bytes_now` when it was never smaller. What lies

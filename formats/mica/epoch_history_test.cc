@@ -24,17 +24,19 @@ TEST(EpochHistory, TheSmallestSizeSinceAnEpoch) {
 }
 
 TEST(EpochHistory, GoingBackMakesEpochsUnknownUntilOneGoesBackToThem) {
-  EpochHistory history;
-  history.AddResize(4, 100);
-  history.AddResize(8, 50);
+  EpochHistory at_5;
+  at_5.AddResize(4, 100);
+  EpochHistory at_8 = at_5;
+  at_8.AddResize(7, 50);
+  EpochHistory history = at_5;
   history.AddRevert(5, 10);
   EXPECT_EQ(Reread(history), history);
   EXPECT_FALSE(history.IsLost(5));
   EXPECT_TRUE(history.IsLost(6));
   EXPECT_TRUE(history.IsLost(10));
   EXPECT_FALSE(history.IsLost(11));
-  EXPECT_EQ(history.sizes().size(), 1u);
   // To a snapshot of the time that was undone: what led to it is known again.
+  history = at_8;
   history.AddRevert(8, 15);
   EXPECT_FALSE(history.IsLost(6));
   EXPECT_FALSE(history.IsLost(8));
@@ -50,10 +52,6 @@ TEST(EpochHistory, FullListsAnswerRatherTooCarefully) {
   EXPECT_EQ(Reread(history), history);
   EXPECT_EQ(history.SmallestSizeSince(395, 5000), 1040u);
   EXPECT_EQ(history.SmallestSizeSince(15, 5000), 1001u);  // too small by one, never too large
-  EpochHistory back = history;
-  back.AddRevert(105, 500);  // in the middle of what was merged
-  EXPECT_EQ(back.SmallestSizeSince(15, 5000), 1001u);
-  EXPECT_EQ(back.SmallestSizeSince(105, 5000), 5000u);
 
   EpochHistory lost;
   for (uint32_t i = 1; i <= 40; ++i) lost.AddRevert(i * 10 + 1, i * 10 + 5);
@@ -62,10 +60,6 @@ TEST(EpochHistory, FullListsAnswerRatherTooCarefully) {
   for (uint32_t i = 1; i <= 40; ++i) EXPECT_TRUE(lost.IsLost(i * 10 + 2)) << i;
   EXPECT_FALSE(lost.IsLost(401));
   EXPECT_FALSE(lost.IsLost(406));
-  lost.AddRevert(101, 500);
-  EXPECT_TRUE(lost.IsLost(52));
-  EXPECT_FALSE(lost.IsLost(101));
-  EXPECT_TRUE(lost.IsLost(102));
 }
 
 TEST(EpochHistory, DamageIsRefused) {

@@ -18,8 +18,20 @@ Async<void> Image::Sync() {
   co_return synced;
 }
 
-Async<void> Image::RewriteSuperblock() {
-  co_return co_await WriteSuperblock(*file, superblock, superblock_position);
+Result<void> Image::CheckHealthy() const {
+  if (poison) return *poison;
+  if (!superseded) return {};
+  return Error{
+      Errc::kReadOnly,
+      path.string() + ": the disk has become another one; close the image and open it again"};
+}
+
+Async<void> Image::ConfirmSuperblock() {
+  if (superblock_confirmed) co_return Result<void>();
+  CO_TRY(co_await WriteSuperblock(*file, superblock, superblock_position));
+  CO_TRY(co_await Sync());
+  superblock_confirmed = true;
+  co_return Result<void>();
 }
 
 Async<void> WriteSuperblock(BlockFile& file, const Superblock& superblock, uint32_t position) {

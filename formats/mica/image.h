@@ -36,6 +36,7 @@ struct Image {
         slots(chosen.superblock.high_water,
               std::min<uint64_t>(granted_end, chosen.superblock.high_water)),
         reclaimer(slots),
+        snapshot_settled(event_loop),
         map(event_loop, *file, reclaimer, chosen.superblock) {}
 
   EventLoop& loop;
@@ -53,20 +54,26 @@ struct Image {
   Slot tail_floor;              // no superblock that may be on the disk expects a longer file
   SlotAllocator slots;
   Reclaimer reclaimer;
+  // From the moment in which a snapshot begins to exist until it is durable or has failed.
+  bool snapshot_being_made = false;
+  WaitList snapshot_settled;
   BlockMap map;
   // Set when a sync has failed: what is on disk is unknown, nothing can be promised any more.
   std::optional<Error> poison;
+  // A revert or a smaller size is on disk and not in memory: only closing is left.
+  bool superseded = false;
+  // The superblock in use is known to be on disk.
+  bool superblock_confirmed = false;
 
-  [[nodiscard]] Result<void> CheckHealthy() const {
-    if (!poison) return {};
-    return *poison;
-  }
+  // Whether blocks that become zero may as well stay absent.
+  [[nodiscard]] bool AbsentIsZero() const noexcept { return !superblock.parent; }
+  [[nodiscard]] Result<void> CheckHealthy() const;
   // Syncs the file; a failure poisons the image.
   Async<void> Sync();
-  // Writes the superblock that was opened to its own place again. Before the first write to the
-  // other place: an earlier process may have died between its two copies, or a sync of its may have
+  // Makes sure that the superblock that was opened is on disk, before the first write to the other
+  // place: an earlier process may have died between its two copies, or a sync of its may have
   // failed, so that the copy that was read is not the one on the disk.
-  Async<void> RewriteSuperblock();
+  Async<void> ConfirmSuperblock();
 };
 
 // Writes `superblock` into slot `position`. No sync.

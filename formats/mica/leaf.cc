@@ -66,6 +66,15 @@ void Leaf::SetRange(uint32_t begin, uint32_t end, const LeafEntry& entry) {
   for (uint32_t i = begin; i < end; ++i) Set(i, entry);
 }
 
+void Leaf::SetPresent(uint32_t begin, uint32_t end, const LeafEntry& entry) {
+  MICA_CHECK(!IsPlace(entry.slot) && entry.slot != kSlotAbsent);
+  if (present_ == 0) return;
+  if (begin == 0 && end == kBlocksPerLeaf) return SetAll(entry);
+  for (uint32_t i = begin; i < end; ++i) {
+    if (Get(i).slot != kSlotAbsent) Set(i, entry);
+  }
+}
+
 void Leaf::SetAll(const LeafEntry& entry) {
   sparse_.clear();
   sparse_.shrink_to_fit();

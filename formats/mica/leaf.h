@@ -38,6 +38,9 @@ class Leaf {
   void Set(uint32_t index, const LeafEntry& entry);
   // Entries [begin, end). `entry.slot` is no place.
   void SetRange(uint32_t begin, uint32_t end, const LeafEntry& entry);
+  // The same for entries that are not absent. (All 512 become equal all the same when the range is
+  // the whole leaf and it is not empty: that takes less room.) `entry` is not absent.
+  void SetPresent(uint32_t begin, uint32_t end, const LeafEntry& entry);
 
   [[nodiscard]] LeafShape shape() const noexcept { return shape_; }
   // Entries that are not absent.

@@ -139,16 +139,26 @@ class Replayer {
                  : record.kind == RecordKind::kSameAsParent ? kSlotSameAsParent
                                                             : kSlotAbsent;
     if (entry.slot != kSlotAbsent) entry.epoch = epoch;
+    // As when it was published: MicaLayer::Unmap.
+    const bool only_present =
+        entry.slot == kSlotSameAsParent || (entry.slot == kSlotZero && image_.AbsentIsZero());
     const uint64_t end = record.first_block + record.block_count;
     for (uint64_t block = record.first_block; block < end;) {
       CO_ASSIGN(const BlockMap::Found found, co_await image_.map.Find(block));
-      const bool skip = found.kind == BlockMap::Found::Kind::kAbsent && entry.slot == kSlotAbsent;
+      const bool skip = found.kind == BlockMap::Found::Kind::kAbsent &&
+                        (only_present || entry.slot == kSlotAbsent);
       const uint64_t leaf_end = (block / kBlocksPerLeaf + 1) * kBlocksPerLeaf;
       const uint64_t next = std::min(end, skip ? found.end_block : leaf_end);
       if (!skip) {
         const auto begin = static_cast<uint32_t>(block % kBlocksPerLeaf);
         const auto length = static_cast<uint32_t>(next - block);
-        image_.map.Change(block, [&](Leaf& leaf) { leaf.SetRange(begin, begin + length, entry); });
+        image_.map.Change(block, [&](Leaf& leaf) {
+          if (only_present) {
+            leaf.SetPresent(begin, begin + length, entry);
+          } else {
+            leaf.SetRange(begin, begin + length, entry);
+          }
+        });
       }
       block = next;
     }

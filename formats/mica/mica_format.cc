@@ -80,6 +80,12 @@ bool MicaFormat::Probe(ConstBytes head) const noexcept {
 Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem::path& path,
                                                const LayerOpenOptions& options) const {
   const OpenOptions host_options = HostOptions(options);
+  if (options.snapshot) {
+    const std::string name = *options.snapshot;
+    CO_ASSIGN(std::shared_ptr<native::OpenImage> view,
+              co_await native::OpenMicaSnapshot(host, path, host_options, name));
+    co_return std::make_unique<native::MicaLayer>(std::move(view), false);
+  }
   CO_ASSIGN(std::shared_ptr<native::OpenImage> open,
             co_await native::OpenMicaFile(host, path, host_options));
   std::unique_ptr<Layer> layer =

@@ -7,7 +7,7 @@
 namespace mica::native {
 
 MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
-    : open_(std::move(open)), image_(open_->image) {
+    : open_(std::move(open)), image_(open_->image), snapshots_(*open_, info_) {
   const Superblock& superblock = image_.superblock;
   info_.format = "mica";
   info_.path = image_.path.string();
@@ -24,6 +24,12 @@ MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
     identity.virtual_size = superblock.virtual_size;
     info_.identity = identity;
   }
+}
+
+LayerControls MicaLayer::controls() noexcept {
+  LayerControls controls;
+  controls.snapshots = &snapshots_;
+  return controls;
 }
 
 MicaLayer::~MicaLayer() {
@@ -78,6 +84,9 @@ Async<Mapping> MicaLayer::Map(ByteRange range) {
   // Before the first look: from now on slots that are replaced stay as they are.
   mapping.pin = image_.reclaimer.Pin();
   MappingBuilder builder(range, mapping);
+  // From here on the parent does not show through.
+  const uint64_t zero_block =
+      info_.parent ? DivideRoundUp(image_.superblock.parent_bytes, kSlotBytes) : UINT64_MAX;
   const uint64_t end = DivideRoundUp(range.end(), kSlotBytes);
   for (uint64_t block = range.offset / kSlotBytes; block < end;) {
     BlockMap::Found found = image_.map.Lookup(block);
@@ -86,13 +95,15 @@ Async<Mapping> MicaLayer::Map(ByteRange range) {
       if (!loaded) co_return std::move(loaded).error().WithContext(info_.path);
       found = *loaded;
     }
-    const uint64_t next = std::min(end, found.end_block);
+    uint64_t next = std::min(end, found.end_block);
+    if (block < zero_block) next = std::min(next, zero_block);
+    const LeafEntry otherwise{block < zero_block ? kSlotAbsent : kSlotZero, 0, 0};
     if (found.kind == BlockMap::Found::Kind::kAbsent) {
-      const LeafEntry absent;
-      builder.Add(block, next, absent);
+      builder.Add(block, next, otherwise);
     } else {
       for (uint64_t i = block; i < next; ++i) {
-        builder.Add(i, i + 1, found.leaf->Get(static_cast<uint32_t>(i % kBlocksPerLeaf)));
+        const LeafEntry entry = found.leaf->Get(static_cast<uint32_t>(i % kBlocksPerLeaf));
+        builder.Add(i, i + 1, entry.slot == kSlotAbsent ? otherwise : entry);
       }
     }
     block = next;
@@ -110,6 +121,7 @@ Async<void> MicaLayer::Flush() {
 Async<void> MicaLayer::Close() {
   CO_TRY(co_await open_->Quiesce());
   if (!info_.writable) co_return Result<void>();
+  if (image_.superseded && !image_.poison) co_return Result<void>();
   CO_TRY(image_.CheckHealthy());
   if (image_.superblock.clean && image_.pending.empty()) co_return Result<void>();
   const std::optional<std::array<uint8_t, 16>> no_seal;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/layer.h"
-#include "formats/mica/open_image.h"
+#include "formats/mica/mica_snapshots.h"
 
 namespace mica::native {
 
@@ -18,6 +18,7 @@ class MicaLayer final : public Layer {
   ~MicaLayer() override;
 
   [[nodiscard]] const LayerInfo& info() const noexcept override { return info_; }
+  LayerControls controls() noexcept override;
   BlockFile& data_file() noexcept override { return *image_.file; }
   Async<Mapping> Map(ByteRange range) override;
   Async<WritePlan> PrepareWrite(ByteRange range) override;
@@ -43,13 +44,15 @@ class MicaLayer final : public Layer {
   enum class Purpose : uint8_t { kAdd, kReplace };
   [[nodiscard]] Purpose PurposeOf(uint64_t first_block, uint64_t end_block);
   Async<void> MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose);
-  Async<void> UnmapLeaf(uint64_t first_block, uint64_t end_block, const LeafEntry& entry);
+  Async<void> UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes);
+  void ParkIfUnkept(const LeafEntry& entry);
   void PublishBlocks(uint64_t first_block, Slot first_slot, std::span<const BlockDigest> digests);
   InFlight TakeInFlight(uint64_t token);
 
   const std::shared_ptr<OpenImage> open_;
   Image& image_;
   LayerInfo info_;
+  MicaSnapshots snapshots_;
   uint64_t next_token_ = 1;
   std::unordered_map<uint64_t, InFlight> in_flight_;
 };

@@ -51,7 +51,7 @@ void MicaLayer::UnpinAll(uint64_t first_block, uint64_t end_block) {
   }
 }
 
-// kReplace when every block has a slot of its own already. All leaves are loaded.
+// kReplace when every block gives back a slot of its own. All leaves are loaded.
 MicaLayer::Purpose MicaLayer::PurposeOf(uint64_t first_block, uint64_t end_block) {
   for (uint64_t block = first_block; block < end_block; block = NextLeaf(block)) {
     const BlockMap::Found found = image_.map.Lookup(block);
@@ -59,7 +59,8 @@ MicaLayer::Purpose MicaLayer::PurposeOf(uint64_t first_block, uint64_t end_block
     const uint64_t leaf_end = std::min(end_block, NextLeaf(block));
     for (uint64_t i = block; i < leaf_end; ++i) {
       const auto index = static_cast<uint32_t>(i % kBlocksPerLeaf);
-      if (!IsPlace(found.leaf->Get(index).slot)) return Purpose::kAdd;
+      const LeafEntry entry = found.leaf->Get(index);
+      if (!IsPlace(entry.slot) || entry.epoch <= image_.kept_epoch) return Purpose::kAdd;
     }
   }
   return Purpose::kReplace;
@@ -133,6 +134,7 @@ Async<void> MicaLayer::PublishWrite(WritePlan plan) {
   std::span<const BlockDigest> digests = plan.digests;
   for (const SlotRun& run : write.runs) {
     PublishBlocks(block, run.first, digests.first(run.count));
+    image_.slots.Settle(run);
     block += run.count;
     digests = digests.subspan(run.count);
   }
@@ -149,8 +151,7 @@ void MicaLayer::PublishBlocks(uint64_t first_block, Slot first_slot,
     image_.map.Change(begin, [&](Leaf& leaf) {
       for (uint64_t block = begin; block < leaf_end; ++block) {
         const auto index = static_cast<uint32_t>(block % kBlocksPerLeaf);
-        const Slot replaced = leaf.Get(index).slot;
-        if (IsPlace(replaced)) image_.reclaimer.Park(SlotRun{replaced, 1});
+        ParkIfUnkept(leaf.Get(index));
         const uint64_t i = block - first_block;
         leaf.Set(index, LeafEntry{first_slot + static_cast<Slot>(i), image_.epoch, digests[i]});
       }
@@ -159,30 +160,35 @@ void MicaLayer::PublishBlocks(uint64_t first_block, Slot first_slot,
   image_.pending.AddData(first_block, first_slot, digests);
 }
 
+// The slot of a block that is being replaced, unless a snapshot may have it.
+void MicaLayer::ParkIfUnkept(const LeafEntry& entry) {
+  if (!IsPlace(entry.slot) || entry.epoch <= image_.kept_epoch) return;
+  image_.reclaimer.Park(SlotRun{entry.slot, 1});
+}
+
 void MicaLayer::CancelWrite(WritePlan plan) noexcept {
   const InFlight write = TakeInFlight(plan.token);
   for (const SlotRun& run : write.runs) image_.slots.Free(run);
   UnpinAll(write.first_block, write.end_block);
 }
 
+// Blocks that are present keep an entry, so that the change has an epoch: zero, or as the parent.
 Async<void> MicaLayer::Unmap(ByteRange range, ExtentKind becomes) {
   CO_TRY(CheckWritable());
-  LeafEntry entry;
-  if (becomes == ExtentKind::kZero && info_.parent) {
-    entry.slot = kSlotZero;
-    entry.epoch = image_.epoch;
-  }
+  const bool zero = becomes == ExtentKind::kZero || image_.AbsentIsZero();
+  const RecordKind record = zero ? RecordKind::kZero : RecordKind::kSameAsParent;
+  const bool only_present = image_.AbsentIsZero() || record == RecordKind::kSameAsParent;
   const uint64_t end = DivideRoundUp(range.end(), kSlotBytes);
   uint32_t leaves = 0;
   for (uint64_t block = range.offset / kSlotBytes; block < end;) {
     Result<BlockMap::Found> found = co_await image_.map.Find(block);
     if (!found) co_return std::move(found).error().WithContext(info_.path);
-    if (found->kind == BlockMap::Found::Kind::kAbsent && entry.slot == kSlotAbsent) {
+    if (found->kind == BlockMap::Found::Kind::kAbsent && only_present) {
       block = found->end_block;  // nothing to take away
       continue;
     }
     const uint64_t next = std::min(end, NextLeaf(block));
-    CO_TRY(co_await UnmapLeaf(block, next, entry));
+    CO_TRY(co_await UnmapLeaf(block, next, record));
     block = next;
     if (++leaves % kLeavesPerTurn == 0) co_await image_.loop.Yield();
   }
@@ -190,7 +196,7 @@ Async<void> MicaLayer::Unmap(ByteRange range, ExtentKind becomes) {
   co_return Result<void>();
 }
 
-Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, const LeafEntry& entry) {
+Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes) {
   CO_TRY(co_await LoadAndPin(first_block, end_block));
   InFlight change;
   change.first_block = first_block;
@@ -200,18 +206,23 @@ Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, const
     UnpinAll(first_block, end_block);
     co_return room;
   }
+  LeafEntry entry;
+  entry.slot = becomes == RecordKind::kZero ? kSlotZero : kSlotSameAsParent;
+  entry.epoch = image_.epoch;
   image_.map.Change(first_block, [&](Leaf& leaf) {
     const auto begin = static_cast<uint32_t>(first_block % kBlocksPerLeaf);
     const auto end = begin + static_cast<uint32_t>(end_block - first_block);
     leaf.ForEach([&](uint32_t index, const LeafEntry& old) {
-      if (index < begin || index >= end || !IsPlace(old.slot)) return;
-      image_.reclaimer.Park(SlotRun{old.slot, 1});
+      if (index >= begin && index < end) ParkIfUnkept(old);
     });
-    leaf.SetRange(begin, end, entry);
+    if (image_.AbsentIsZero() || becomes == RecordKind::kSameAsParent) {
+      leaf.SetPresent(begin, end, entry);
+    } else {
+      leaf.SetRange(begin, end, entry);
+    }
   });
   UnpinAll(first_block, end_block);
-  image_.pending.AddState(entry.slot == kSlotZero ? RecordKind::kZero : RecordKind::kAbsent,
-                          first_block, end_block - first_block);
+  image_.pending.AddState(becomes, first_block, end_block - first_block);
   co_return Result<void>();
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "formats/mica/log_replay.h"
+#include "formats/mica/snapshot_io.h"
 
 namespace mica::native {
 
@@ -123,7 +124,7 @@ Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_di
   if (image.reclaimer.parked_slots() >= SpaceReturner::kRunSlotsMin) {
     CO_TRY(co_await committer.Flush());  // they are free then, and the last checkpoint can be low
   }
-  CO_TRY(co_await committer.CheckpointClean(seal_digest));
+  CO_TRY(co_await committer.CheckpointClean(seal_digest, nullptr));
   image.slots.LowerHighWater();
   const Result<void> given = co_await returner.PunchFreeRuns(0);
   static_cast<void>(given);  // then some of it stays, for the next who opens the image
@@ -134,6 +135,36 @@ Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_di
 void OpenImage::Abandon() noexcept {
   closing_ = true;
   timer_.reset();
+}
+
+namespace {
+
+Async<SuperblockChoice> ChooseSnapshot(BlockFile& file, std::string path, std::string name) {
+  CO_ASSIGN(SuperblockChoice chosen, co_await ReadSuperblock(file));
+  CO_TRY(CheckOpenable(chosen.superblock, false));
+  CO_ASSIGN(const StoredSnapshotTable stored, co_await ReadSnapshotTable(file, chosen.superblock));
+  const SnapshotRecord* const record = stored.table.Find(name);
+  if (record == nullptr) co_return NoSuchSnapshot(path, name, stored.table);
+  CO_ASSIGN(chosen.superblock, co_await SuperblockOfSnapshot(file, chosen.superblock, *record));
+  chosen.superblock.sealed = false;
+  co_return chosen;
+}
+
+}  // namespace
+
+Async<std::shared_ptr<OpenImage>> OpenMicaSnapshot(Host& host, std::filesystem::path path,
+                                                   OpenOptions options, std::string name) {
+  CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
+  Result<SuperblockChoice> chosen = co_await ChooseSnapshot(*file, path.string(), name);
+  if (!chosen && chosen.error().code == Errc::kCorrupt && options.lock == FileLock::kNone) {
+    // A new table may have been put in the place of the one we were about to read.
+    chosen = co_await ChooseSnapshot(*file, path.string(), name);
+  }
+  if (!chosen && chosen.error().code == Errc::kNotFound) co_return chosen.error();
+  if (!chosen) co_return std::move(chosen).error().WithContext(path.string());
+  CO_ASSIGN(const uint64_t size, co_await file->Size());
+  co_return std::make_shared<OpenImage>(host.loop(), path, std::move(file), *chosen,
+                                        size / kSlotBytes);
 }
 
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,

@@ -42,7 +42,7 @@ void Reclaimer::Park(SlotRun run) {
 uint64_t Reclaimer::Seal() {
   const uint64_t number = open_.number;
   sealed_.push_back(std::move(open_));
-  open_ = Group{number + 1, {}};
+  open_ = Group{number + 1, {}, {}};
   return number;
 }
 
@@ -55,10 +55,10 @@ std::unique_ptr<ReadPin> Reclaimer::Pin() {
   return std::make_unique<GroupPin>(pins_);
 }
 
-void Reclaimer::Retire(std::vector<SlotRun> runs) {
+void Reclaimer::Retire(std::vector<SlotRun> runs, std::function<void()> freed) {
   // Pins taken from now on cannot name these slots, so they count to the next group.
   parked_slots_ += CountSlots(runs);
-  retired_.push_back(Group{open_.number++, std::move(runs)});
+  retired_.push_back(Group{open_.number++, std::move(runs), std::move(freed)});
   FreeWhatCanBe();
 }
 
@@ -69,6 +69,7 @@ bool Reclaimer::IsPinned(const Group& group) const {
 void Reclaimer::FreeGroup(const Group& group) {
   for (const SlotRun& run : group.runs) slots_.Free(run);
   parked_slots_ -= CountSlots(group.runs);
+  if (group.freed) group.freed();
 }
 
 void Reclaimer::FreeWhatCanBe() {

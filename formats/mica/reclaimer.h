@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -29,8 +30,9 @@ class Reclaimer {
   uint64_t Seal();
   void MakeDurable(uint64_t group);
 
-  // Slots that nothing durable points at any more; only reads in flight keep them.
-  void Retire(std::vector<SlotRun> runs);
+  // Slots that nothing durable points at any more; only reads in flight keep them. Calls `freed`
+  // when these have ended.
+  void Retire(std::vector<SlotRun> runs, std::function<void()> freed = {});
 
   // Slots parked in a group that is open now, or later, stay as they are while the pin lives. A pin
   // may outlive the reclaimer.
@@ -44,6 +46,7 @@ class Reclaimer {
   struct Group {
     uint64_t number;
     std::vector<SlotRun> runs;
+    std::function<void()> freed;
   };
   struct Pins;
   class GroupPin;
@@ -54,7 +57,7 @@ class Reclaimer {
 
   SlotAllocator& slots_;
   std::shared_ptr<Pins> pins_;
-  Group open_{1, {}};
+  Group open_{1, {}, {}};
   std::deque<Group> sealed_;   // oldest first
   std::deque<Group> retired_;  // oldest first
   uint64_t durable_ = 0;

@@ -94,7 +94,20 @@ std::vector<SlotRun> SlotAllocator::Allocate(uint64_t count) {
     AppendRun(runs, SlotRun{high_water_, static_cast<uint32_t>(rest)});
     high_water_ += static_cast<Slot>(rest);
   }
+  for (const SlotRun& run : runs) Unsettle(run);
   return runs;
+}
+
+void SlotAllocator::Unsettle(SlotRun run) {
+  for (uint64_t slot = run.first; slot < run.end(); ++slot) {
+    unsettled_.Set(static_cast<Slot>(slot));
+  }
+}
+
+void SlotAllocator::Settle(SlotRun run) noexcept {
+  for (uint64_t slot = run.first; slot < run.end(); ++slot) {
+    unsettled_.Clear(static_cast<Slot>(slot));
+  }
 }
 
 std::vector<SlotRun> SlotAllocator::TakeFree(uint64_t count) {
@@ -121,6 +134,7 @@ SlotRun SlotAllocator::AllocateContiguous(uint32_t count) {
   if (GrantedAbove() < count) return {};
   const SlotRun run{high_water_, count};
   high_water_ += count;
+  Unsettle(run);
   return run;
 }
 
@@ -130,6 +144,7 @@ void SlotAllocator::Free(SlotRun run) {
     // A damaged map can name slots that were never handed out, or one twice; `check` reports those.
     if (!IsPlace(slot) || slot >= high_water_ || bits_.Test(slot)) continue;
     bits_.Set(slot);
+    unsettled_.Clear(slot);
     ++freed_total_;
     if (slot >= hidden_end_) ++free_;
   }
@@ -149,12 +164,20 @@ void SlotAllocator::Reveal(const SlotBitmap& in_use) {
   for (Slot slot = kSlotFirst; slot < hidden_end_; ++slot) {
     if (bits_.Test(slot)) {
       ++free_;
-    } else if (!in_use.Test(slot)) {
+    } else if (!in_use.Test(slot) && !unsettled_when_hidden_.Test(slot)) {
       AddBare(SlotRun{slot, 1});
     }
   }
   hidden_end_ = 0;
   cursor_ = 0;
+  unsettled_when_hidden_ = SlotBitmap();
+}
+
+void SlotAllocator::Hide() {
+  hidden_end_ = high_water_;
+  free_ = 0;
+  cursor_ = high_water_;
+  unsettled_when_hidden_ = unsettled_;
 }
 
 }  // namespace mica::native

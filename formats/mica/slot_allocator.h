@@ -59,6 +59,12 @@ class SlotAllocator {
   // The walk has found the slots in use below hidden_end(); the rest of them becomes free, bare
   // unless it was freed since the image was opened.
   void Reveal(const SlotBitmap& in_use);
+  // Hides everything below the high water mark again: much of it may be free that was not. Slots
+  // that were free stay so, but are not handed out before the next Reveal.
+  void Hide();
+  // Slots that were handed out are in the map now, where a walk finds them. Until then, and until
+  // they are freed, they are in use whatever a walk says.
+  void Settle(SlotRun run) noexcept;
   // What the high water mark could be without the free slots below it.
   [[nodiscard]] Slot TrimmedHighWater() const noexcept;
   // Lowers the high water mark to that.
@@ -86,6 +92,7 @@ class SlotAllocator {
 
  private:
   void TakeOut(Slot slot) noexcept;
+  void Unsettle(SlotRun run);
   std::vector<SlotRun> TakeFree(uint64_t count);
   [[nodiscard]] bool PreferFresh(uint64_t count) const noexcept;
 
@@ -97,7 +104,9 @@ class SlotAllocator {
   SlotBitmap bare_;    // set: free and bare; in no other set
   uint64_t bare_count_ = 0;
   uint64_t freed_total_ = 0;
-  Slot cursor_ = 0;  // next fit
+  SlotBitmap unsettled_;              // handed out, and not known to be in the map
+  SlotBitmap unsettled_when_hidden_;  // some may have come into the map behind the walk
+  Slot cursor_ = 0;                   // next fit
 };
 
 }  // namespace mica::native

@@ -106,6 +106,12 @@ Async<void> SpaceKeeper::Walk() {
   co_return Result<void>();
 }
 
+Async<void> SpaceKeeper::Rehide() {
+  const AsyncMutex::Lock lock = co_await walked_.Acquire();  // a walk knows only what was hidden
+  image_.slots.Hide();
+  co_return Result<void>();
+}
+
 bool SpaceKeeper::WantsBackgroundWork() const noexcept {
   if (walk_wanted_ && image_.slots.hidden_end() > 0) return true;
   return image_.slots.hidden_end() == 0 && Spare() < StepSlots() / 4;

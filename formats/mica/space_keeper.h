@@ -20,6 +20,10 @@ class SpaceKeeper {
   // The same for a checkpoint: `slots` in all.
   Async<void> EnsureForCheckpoint(uint64_t slots);
 
+  // Much of what lies below the high water mark may be free that was not: a walk will find out,
+  // when room is needed.
+  Async<void> Rehide();
+
   // Whether growing ahead of need, or the walk for free slots, would be a good thing to do in the
   // background now.
   [[nodiscard]] bool WantsBackgroundWork() const noexcept;

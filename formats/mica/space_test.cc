@@ -3,8 +3,8 @@
 #include <cerrno>
 
 #include "engine/async/when_all.h"
-#include "formats/mica/testing/image_fixture.h"
 #include "formats/mica/open_image.h"
+#include "formats/mica/testing/image_fixture.h"
 
 namespace mica::native {
 namespace {

@@ -38,7 +38,7 @@ struct SnapshotTablePointer {
   friend bool operator==(const SnapshotTablePointer&, const SnapshotTablePointer&) = default;
 };
 inline constexpr uint32_t kSnapshotsMax = 1000;
-inline constexpr uint32_t kSnapshotTableSlotsMax = 96;
+inline constexpr uint32_t kSnapshotTableSlotsMax = 256;
 
 struct Superblock {
   uint64_t sequence = 0;

@@ -34,6 +34,10 @@ Error ChangedSinceSeal(const std::filesystem::path& path, const SidecarHeader& s
 
 Async<std::unique_ptr<Layer>> RawFormat::Open(Host& host, const std::filesystem::path& path,
                                               const LayerOpenOptions& options) const {
+  if (options.snapshot) {
+    co_return Error{Errc::kUnsupported,
+                    fmt::format("{}: is a raw image, which keeps no snapshots", path.string())};
+  }
   OpenOptions open_options;
   open_options.writable = options.writable;
   open_options.lock = options.lock;
