@@ -236,6 +236,7 @@ TEST_F(MicaSnapshotsTest, WritesBeforeTheCallAreInAndThoseInFlightAreWhole) {
 
 TEST_F(MicaSnapshotsTest, DeletingGivesTheSpaceBackWhileServing) {
   Create(64 * kMiB);
+  host_.faults().DelayCalls(3, 2);  // so that work in the background gets its turns
   auto chain = Open();
   const auto fill = [&](uint64_t stamp) {
     for (uint64_t block = 0; block < 2048; ++block) Write(*chain, block, stamp);
@@ -465,16 +466,6 @@ TEST_F(MicaSnapshotsTest, DamageToATableIsReportedAndTheDiskStaysReadable) {
   EXPECT_EQ(SyncWait(loop_, OpenChain(host_, "/d@s", options)).error().code, Errc::kCorrupt);
   EXPECT_EQ(SyncWait(loop_, Control(*chain).Create("t")).error().code, Errc::kCorrupt);
 }
-
-// Random histories. Everything follows from the seed, which a failure prints.
-class History {
- public:
-  History(uint64_t seed, bool has_parent) : prng_(seed), has_parent_(has_parent) {}
-  Prng& prng() { return prng_; }
-
-  Prng prng_;
-  bool has_parent_;
-};
 
 }  // namespace
 }  // namespace mica
