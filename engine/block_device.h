@@ -16,6 +16,9 @@ struct DeviceInfo {
   uint64_t size = 0;             // bytes
   uint32_t block_bytes_min = 1;  // requests need no better alignment than this
   uint32_t block_bytes_preferred = 4096;
+  // WriteZeroes with kMayUnmap of an aligned range of these costs no data, only metadata; 0: it may
+  // take as long as a write.
+  uint32_t quick_zero_bytes = 0;
   bool read_only = false;
   bool rotational = false;
 };

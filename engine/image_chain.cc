@@ -36,6 +36,7 @@ ImageChain::ImageChain(EventLoop& loop, std::shared_ptr<Layer> head,
   }
   info_.size = head_info.virtual_size;
   info_.block_bytes_preferred = std::max<uint32_t>(4096, cluster_bytes_);
+  if (head_info.unmaps_quickly) info_.quick_zero_bytes = cluster_bytes_;
   info_.read_only = !head_info.writable;
 }
 

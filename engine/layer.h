@@ -58,6 +58,7 @@ struct LayerInfo {
   uint32_t digest_block_bytes = 0;  // 0: this layer has no checksums
   bool writable = false;
   bool sealed = false;
+  bool unmaps_quickly = false;  // Unmap never writes as many bytes as it unmaps
   std::optional<ParentReference> parent;
   // Of the parent (and all below it) only so many bytes show through; what follows reads zero.
   uint64_t parent_bytes = UINT64_MAX;

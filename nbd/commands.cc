@@ -74,18 +74,21 @@ Async<void> Transmission::ReadAhead(ByteRange range) {
   co_return Result<void>();
 }
 
-Task<void> Transmission::ServeBlockStatus(Request request) {
-  const size_t extents_max = (request.flags & kCommandReqOne) != 0 ? 1 : kStatusExtentsMax;
+Task<void> Transmission::ServeBlockStatus(Request request, StatusQuery query) {
+  const ByteRange range{request.range.offset, query.length};
+  const bool one = (request.flags & kCommandReqOne) != 0;
+  const size_t extents_max = one ? 1 : kStatusExtentsMax / query.contexts.size();
   std::vector<Reply> replies;
-  for (const SelectedContext& selected : agreement_.contexts) {
-    const Result<std::vector<MetaExtent>> extents =
-        co_await selected.context->Describe(device_, request.range, extents_max);
+  for (const SelectedContext* const selected : query.contexts) {
+    Result<std::vector<MetaExtent>> extents =
+        co_await selected->context->Describe(range, extents_max);
     if (!extents) {
       Fail(request, extents.error());
       co_return;
     }
-    const bool last = &selected == &agreement_.contexts.back();
-    replies.push_back(MakeStatus(request, selected.id, *extents,
+    const MetaAnswer answer{.context_id = selected->id, .extents = *std::move(extents)};
+    const bool last = selected == query.contexts.back();
+    replies.push_back(MakeStatus(agreement_.replies, request, answer,
                                  last ? ChunkPosition::kLast : ChunkPosition::kMoreFollow));
   }
   --executing_;

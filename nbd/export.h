@@ -3,11 +3,15 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/block_device.h"
 #include "nbd/wire.h"
 
 namespace mica::nbd {
+
+class BitmapSource;
 
 enum class Access : uint8_t { kReadWrite, kReadOnly };
 enum class NameListing : uint8_t { kShown, kHidden };
@@ -25,6 +29,10 @@ struct Export {
   NameListing listing = NameListing::kShown;  // whether LIST names it
   uint32_t connections_max = 64;
   size_t shard = 0;  // the device lives on the loop of this shard (Server::AddLoop)
+  // Who may see and use it, as PeerIdentity::names has it ("psk:USER", "cn:NAME", "dn:DN");
+  // everyone when empty.
+  std::vector<std::string> clients;
+  BitmapSource* bitmaps = nullptr;  // none when null; lives as long as the device
 
   [[nodiscard]] bool read_only() const noexcept {
     return access == Access::kReadOnly || device->info().read_only;

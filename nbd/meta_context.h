@@ -2,16 +2,16 @@
 // Metadata contexts ("Metadata querying"): what BLOCK_STATUS can tell about ranges of an export.
 #pragma once
 
-#include <span>
+#include <memory>
 #include <string_view>
 #include <vector>
 
-#include "engine/block_device.h"
+#include "nbd/export.h"
 #include "nbd/reply.h"
 
 namespace mica::nbd {
 
-// Stateless. A new context is one class and one line in MetaContexts().
+// A new context is one class and one line in ContextsOf().
 class MetaContext {
  public:
   MetaContext() = default;
@@ -24,22 +24,24 @@ class MetaContext {
 
   // Covers `range` (not empty) from its start, in order, neighbours merged; at most `extents_max`
   // extents, at least one, none longer than the range.
-  virtual Async<std::vector<MetaExtent>> Describe(BlockDevice& device, ByteRange range,
-                                                  size_t extents_max) const = 0;
+  virtual Async<std::vector<MetaExtent>> Describe(ByteRange range, size_t extents_max) const = 0;
 };
 
-// All contexts this server knows, for the life of the program.
-std::span<const MetaContext* const> MetaContexts() noexcept;
+using MetaContextList = std::vector<std::shared_ptr<const MetaContext>>;
+
+// What can be asked about `target` now, always in the same order. Lives no longer than the export's
+// device.
+MetaContextList ContextsOf(const Export& target);
 
 enum class QueryKind : uint8_t {
-  kList,    // "base:" asks for everything in the namespace
+  kList,    // "base:", "qemu:" and "qemu:dirty-bitmap:" ask for everything that begins so
   kSelect,  // only a full name selects
 };
 bool Matches(const MetaContext& context, std::string_view query, QueryKind kind) noexcept;
 
 // A context a client has chosen, and the number replies name it by.
 struct SelectedContext {
-  const MetaContext* context = nullptr;
+  std::shared_ptr<const MetaContext> context;
   uint32_t id = 0;
 };
 

@@ -3,15 +3,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "nbd/options.h"
 #include "nbd/payload_reader.h"
+#include "nbd/tls_stream.h"
 
 namespace mica::nbd {
 
-Negotiation::Negotiation(const ServerContext& server, Stream& stream, ReceiveBuffer& input)
+Negotiation::Negotiation(const ServerContext& server, std::unique_ptr<Stream>& stream,
+                         ReceiveBuffer& input)
     : server_(&server), stream_(stream), input_(input) {}
 
 Async<std::optional<Agreement>> Negotiation::Run() {
@@ -52,13 +55,22 @@ Async<bool> Negotiation::ReceiveClientFlags() {
 
 namespace {
 
+std::string_view NameOf(const std::shared_ptr<const MetaContext>& context) noexcept {
+  return context->name();
+}
+
 // Why the option must not reach its handler.
 struct OptionRefusal {
   OptionReply reply{};
   std::string_view text;
 };
-std::optional<OptionRefusal> CheckOption(const OptionRow* row, ConstBytes payload,
-                                         const NegotiationState& state) {
+std::optional<OptionRefusal> CheckOption(OptionCode code, ConstBytes payload,
+                                         const NegotiationState& state, TlsMode tls) {
+  const bool in_clear = code == OptionCode::kStartTls || code == OptionCode::kAbort;
+  if (tls == TlsMode::kRequire && !state.peer.encrypted && !in_clear) {
+    return OptionRefusal{OptionReply::kErrTlsRequired, "this server wants TLS first"};
+  }
+  const OptionRow* const row = FindOption(code);
   if (row == nullptr) return OptionRefusal{OptionReply::kErrUnsup, "unknown option"};
   if (row->payload_max == 0 && !payload.empty()) {
     return OptionRefusal{OptionReply::kErrInvalid, "this option carries no data"};
@@ -68,6 +80,10 @@ std::optional<OptionRefusal> CheckOption(const OptionRow* row, ConstBytes payloa
   }
   if (row->needs == Needs::kStructuredReplies && state.replies == ReplyStyle::kSimple) {
     return OptionRefusal{OptionReply::kErrInvalid, "ask for structured replies first"};
+  }
+  if (row->needs == Needs::kCompactHeaders && state.replies == ReplyStyle::kExtended) {
+    return OptionRefusal{OptionReply::kErrExtendedHeadersRequired,
+                         "extended headers were agreed on, which takes precedence"};
   }
   return std::nullopt;
 }
@@ -80,7 +96,6 @@ Async<bool> Negotiation::HandleOption() {
   const std::optional<OptionHeader> header = DecodeOptionHeader(input_.available());
   if (!header) co_return Error{Errc::kInvalidArgument, "no option where one was expected"};
   current_ = header->code;
-  const OptionRow* const row = FindOption(current_);
   if (header->payload_bytes > kOptionPayloadMax) {
     co_return Error{Errc::kLimit, fmt::format("option {} with {} bytes of data",
                                               std::to_underlying(current_), header->payload_bytes)};
@@ -94,45 +109,90 @@ Async<bool> Negotiation::HandleOption() {
   if (!payload_received) co_return false;
 
   const ConstBytes payload = input_.available().first(option_bytes).subspan(kOptionHeaderBytes);
-  wants_shard_ = OtherShard(row, payload);
+  wants_shard_ = OtherShard(payload);
   if (wants_shard_) co_return false;
   ++options_;
-  Next next = Next::kContinue;
-  const std::optional<OptionRefusal> refusal = CheckOption(row, payload, state_);
-  if (!refusal) {
-    CO_ASSIGN(next, co_await row->handle(*this, payload));
-  } else if (row != nullptr && row->failure == Failure::kDrop) {
-    co_return Error{Errc::kInvalidArgument, fmt::format("{}: {}", row->name, refusal->text)};
-  } else {
-    if (current_ == OptionCode::kSetMetaContext) state_.contexts.clear();  // it replaces, always
-    Refuse(refusal->reply, refusal->text);
-  }
+  CO_ASSIGN(const Next next, co_await Execute(payload));
   input_.Consume(option_bytes);
+  if (next == Next::kEncrypt && !input_.available().empty()) {
+    // Would be taken for something that was said in confidence.
+    co_return Error{Errc::kInvalidArgument, "data behind STARTTLS"};
+  }
   const Result<void> flushed = co_await Flush();
   if (next == Next::kClose) co_return false;  // a client that leaves may not wait for our goodbye
   if (!flushed) co_return Error(flushed.error());
-  co_return next == Next::kContinue;
+  if (next == Next::kEncrypt) CO_TRY(co_await Encrypt());
+  co_return next != Next::kTransmit;
 }
 
-std::shared_ptr<const Export> Negotiation::Find(std::string_view name) const {
+Async<Next> Negotiation::Execute(ConstBytes payload) {
+  const OptionRow* const row = FindOption(current_);
+  const std::optional<OptionRefusal> refusal =
+      CheckOption(current_, payload, state_, server_->options.tls.mode);
+  if (!refusal) co_return co_await row->handle(*this, payload);
+  if (row != nullptr && row->failure == Failure::kDrop) {
+    co_return Error{Errc::kInvalidArgument, fmt::format("{}: {}", row->name, refusal->text)};
+  }
+  if (current_ == OptionCode::kSetMetaContext) state_.contexts.clear();  // it replaces, always
+  Refuse(refusal->reply, refusal->text);
+  co_return Next::kContinue;
+}
+
+// "TLS support". Whatever was agreed in clear text is forgotten.
+Async<void> Negotiation::Encrypt() {
+  CO_ASSIGN(std::unique_ptr<TlsStream> encrypted,
+            TlsStream::Make(server_->loop, std::move(stream_), server_->options.tls.credentials));
+  TlsStream& tls = *encrypted;
+  stream_ = std::move(encrypted);
+  input_.Rebind(tls);
+  CO_TRY(co_await tls.Handshake());
+  const uint32_t client_flags = state_.client_flags;
+  state_ = NegotiationState();
+  state_.client_flags = client_flags;
+  state_.peer = tls.identity();
+  co_return Result<void>();
+}
+
+bool Negotiation::MayUse(const Export& target) const {
+  return state_.peer.MatchesAny(target.clients);
+}
+
+std::shared_ptr<const Export> Negotiation::FindExport(std::string_view name) const {
   std::shared_ptr<const Export> target = server_->exports.Find(name);
   // Another shard's came into being this moment: too late for this option.
-  return target != nullptr && target->shard == server_->shard ? target : nullptr;
+  const bool here = target != nullptr && target->shard == server_->shard;
+  return here && MayUse(*target) ? target : nullptr;
+}
+
+void Negotiation::RefuseExport(std::string_view name) {
+  const bool exists = server_->exports.Find(name) != nullptr;
+  if (exists) {
+    server_->log.Write(
+        Severity::kWarning,
+        fmt::format("export {}: refused to a client that it does not name", Quoted(name)));
+  }
+  if (exists && !state_.peer.encrypted && server_->options.tls.mode != TlsMode::kOff) {
+    Refuse(OptionReply::kErrTlsRequired, "this export wants TLS first");
+  } else {
+    Refuse(OptionReply::kErrUnknown, "there is no such export");  // for this client
+  }
 }
 
 Result<ExportLease> Negotiation::Acquire(std::string_view name) const {
-  if (Find(name) == nullptr) return Error{Errc::kNotFound, "there is no such export"};
+  if (FindExport(name) == nullptr) return Error{Errc::kNotFound, "there is no such export"};
   return server_->exports.Acquire(name);
 }
 
-std::optional<size_t> Negotiation::OtherShard(const OptionRow* row, ConstBytes payload) const {
+std::optional<size_t> Negotiation::OtherShard(ConstBytes payload) const {
+  const OptionRow* const row = FindOption(current_);
   if (row == nullptr || row->names == Names::kNothing) return std::nullopt;
   PayloadReader reader(payload);
   const std::optional<std::string_view> name =
       row->names == Names::kWholePayload ? AsText(payload) : reader.Text();
   if (!name) return std::nullopt;  // the handler will say what is wrong
   const std::shared_ptr<const Export> target = server_->exports.Find(*name);
-  if (target == nullptr || target->shard == server_->shard) return std::nullopt;
+  if (target == nullptr || !MayUse(*target)) return std::nullopt;
+  if (target->shard == server_->shard) return std::nullopt;
   return target->shard;
 }
 
@@ -151,16 +211,35 @@ Async<void> Negotiation::FlushIfLong() {
 Async<void> Negotiation::Flush() {
   if (output_.empty()) co_return Result<void>();
   const ConstBytes part = output_;
-  CO_TRY(co_await stream_.Send(std::span(&part, 1)));
+  CO_TRY(co_await stream_->Send(std::span(&part, 1)));
   output_.clear();
   co_return Result<void>();
+}
+
+uint16_t Negotiation::FlagsFor(const Export& target, std::string_view name_from_client) const {
+  uint16_t flags = TransmissionFlags(target, state_.replies);
+  // The payload names selected contexts: of no use to a client that has none.
+  const bool selected = !state_.contexts.empty() && state_.contexts_for == name_from_client;
+  if (state_.replies == ReplyStyle::kExtended && selected) flags |= kFlagBlockStatusPayload;
+  return flags;
+}
+
+std::vector<SelectedContext> Negotiation::SelectedOf(const Export& target) const {
+  const MetaContextList contexts = ContextsOf(target);
+  std::vector<SelectedContext> selected;
+  for (const ChosenContext& chosen : state_.contexts) {
+    const auto found = std::ranges::find(contexts, chosen.name, NameOf);
+    if (found == contexts.end()) return {};  // gone since: better none than some
+    selected.push_back({.context = *found, .id = chosen.id});
+  }
+  return selected;
 }
 
 Agreement Negotiation::Agree(ExportLease target, std::string_view name_from_client) {
   Agreement agreed;
   agreed.replies = state_.replies;
-  agreed.flags = TransmissionFlags(*target, state_.replies);
-  if (state_.contexts_for == name_from_client) agreed.contexts = state_.contexts;
+  agreed.flags = FlagsFor(*target, name_from_client);
+  if (state_.contexts_for == name_from_client) agreed.contexts = SelectedOf(*target);
   agreed.target = std::move(target);
   return agreed;
 }

@@ -115,7 +115,7 @@ TEST(Negotiation, ListsTenThousandExports) {
 
 TEST(Negotiation, UnknownOptionsAreSwallowedAndRefused) {
   const std::string junk(50'000, 'j');
-  for (const uint32_t code : {0u, 4u, 5u, 11u, 12u, 0x7fffffffu, 0xffffffffu}) {
+  for (const uint32_t code : {0u, 4u, 12u, 0x7fffffffu, 0xffffffffu}) {
     Conversation talk;
     ServerScript answer = talk.Answers(
         ClientScript().Flags().Option(OptionCode{code}, AsBytes(junk)).Option(OptionCode::kAbort),
@@ -276,7 +276,8 @@ TEST(Negotiation, MalformedPayloadsAreRefusedInSync) {
 }
 
 TEST(Negotiation, DataWhereNoneBelongsIsRefused) {
-  for (const OptionCode code : {OptionCode::kList, OptionCode::kStructuredReply}) {
+  for (const OptionCode code :
+       {OptionCode::kList, OptionCode::kStructuredReply, OptionCode::kExtendedHeaders}) {
     Conversation talk;
     ServerScript answer =
         talk.Answers(ClientScript().Flags().Option(code, AsBytes("x")).Option(OptionCode::kAbort));
@@ -308,9 +309,9 @@ TEST(Negotiation, MetaContextsAreListedAndSelected) {
                        .Flags()
                        .MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation"})
                        .Option(OptionCode::kStructuredReply)
-                       .MetaContext(OptionCode::kListMetaContext, "disk", {})
+                       .MetaContext(OptionCode::kListMetaContext, "disk", {"base:allocation"})
                        .MetaContext(OptionCode::kListMetaContext, "disk", {"base:", "base:"})
-                       .MetaContext(OptionCode::kListMetaContext, "disk", {"qemu:"})
+                       .MetaContext(OptionCode::kListMetaContext, "disk", {"other:"})
                        .MetaContext(OptionCode::kSetMetaContext, "disk", {"base:"})
                        .MetaContext(OptionCode::kSetMetaContext, "other", {"base:allocation"})
                        .MetaContext(OptionCode::kSetMetaContext, "disk",
@@ -333,6 +334,47 @@ TEST(Negotiation, MetaContextsAreListedAndSelected) {
   EXPECT_EQ(LoadBe<uint32_t>(selected->payload, 0), 1u);
   EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
   EXPECT_TRUE(answer.empty());
+}
+
+TEST(Negotiation, ExtendedHeadersTakePrecedence) {
+  Conversation talk;
+  ServerScript answer =
+      talk.Answers(ClientScript()
+                       .Flags()
+                       .Option(OptionCode::kExtendedHeaders)
+                       .Option(OptionCode::kExtendedHeaders)
+                       .Option(OptionCode::kStructuredReply)
+                       .Info(OptionCode::kInfo, "disk")
+                       .MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation"})
+                       .Info(OptionCode::kInfo, "disk")
+                       .ExportName("disk"));
+  EXPECT_TRUE(answer.Greeting());
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kErrExtendedHeadersRequired);
+  const auto before = answer.NextOptionReply();
+  EXPECT_EQ(LoadBe<uint16_t>(before->payload, 10) & kFlagBlockStatusPayload, 0);
+  EXPECT_NE(LoadBe<uint16_t>(before->payload, 10) & kFlagSendDf, 0);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kMetaContext);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
+  const auto after = answer.NextOptionReply();
+  EXPECT_NE(LoadBe<uint16_t>(after->payload, 10) & kFlagBlockStatusPayload, 0);
+  EXPECT_EQ(TypeOf(answer.NextOptionReply()), OptionReply::kAck);
+  EXPECT_TRUE(answer.empty());  // EXPORT_NAME has no error reply
+  EXPECT_TRUE(talk.log.Mentions("dropped"));
+}
+
+TEST(Negotiation, LongQueriesAreRefused) {
+  for (const size_t length : {size_t{4096}, size_t{4097}}) {
+    Conversation talk;
+    const std::string query(length, 'q');
+    ServerScript answer = talk.Answers(
+        ClientScript().Flags().MetaContext(OptionCode::kListMetaContext, "disk", {query}));
+    EXPECT_TRUE(answer.Greeting());
+    EXPECT_EQ(TypeOf(answer.NextOptionReply()),
+              length == 4096 ? OptionReply::kAck : OptionReply::kErrTooBig);
+  }
 }
 
 // What BLOCK_STATUS answers after the script has selected contexts and gone to `name`.

@@ -42,6 +42,9 @@ bool AcceptName(Negotiation& negotiation, std::string_view name) {
 // NBD_OPT_EXPORT_NAME: the old way in. It has no error reply.
 Async<Next> HandleExportName(Negotiation& negotiation, ConstBytes payload) {
   const std::string_view name = AsText(payload);
+  if (negotiation.FindExport(name) == nullptr) {
+    co_return Error{Errc::kNotFound, "EXPORT_NAME of an export that this client cannot use"};
+  }
   CO_ASSIGN(ExportLease target, negotiation.Acquire(name));
   const uint64_t size = target->device->info().size;
   negotiation.agreement.emplace(negotiation.Agree(std::move(target), name));
@@ -61,6 +64,20 @@ Async<Next> HandleAbort(Negotiation& negotiation, ConstBytes) {
   co_return Next::kClose;
 }
 
+// NBD_OPT_STARTTLS
+Async<Next> HandleStartTls(Negotiation& negotiation, ConstBytes) {
+  if (negotiation.server().options.tls.mode == TlsMode::kOff) {
+    negotiation.Refuse(OptionReply::kErrPolicy, "this server has no TLS");
+    co_return Next::kContinue;
+  }
+  if (negotiation.state().peer.encrypted) {
+    negotiation.Refuse(OptionReply::kErrInvalid, "the connection is encrypted already");
+    co_return Next::kContinue;
+  }
+  negotiation.Acknowledge();
+  co_return Next::kEncrypt;
+}
+
 // NBD_OPT_LIST
 Async<Next> HandleList(Negotiation& negotiation, ConstBytes) {
   const ServerContext& server = negotiation.server();
@@ -72,7 +89,7 @@ Async<Next> HandleList(Negotiation& negotiation, ConstBytes) {
   size_t exports_listed = 0;
   for (const std::shared_ptr<ServedExport>& served : server.exports.All()) {
     const Export& listed = served->content;
-    if (listed.listing == NameListing::kHidden) continue;
+    if (listed.listing == NameListing::kHidden || !negotiation.MayUse(listed)) continue;
     ++exports_listed;
     entry.clear();
     AppendNumber(entry, static_cast<uint32_t>(listed.name.size()));
@@ -138,7 +155,7 @@ void ReplyInfos(Negotiation& negotiation, const Export& target, const InfoReques
   std::vector<std::byte> info;
   AppendNumber(info, std::to_underlying(InfoType::kExport));
   AppendNumber(info, device.size);
-  AppendNumber(info, TransmissionFlags(target, negotiation.state().replies));
+  AppendNumber(info, negotiation.FlagsFor(target, request.name));
   negotiation.Reply(OptionReply::kInfo, info);
   if (request.Wants(InfoType::kName)) ReplyText(negotiation, InfoType::kName, target.name);
   if (request.Wants(InfoType::kDescription) && !target.description.empty()) {
@@ -154,9 +171,9 @@ Async<Next> HandleInfo(Negotiation& negotiation, ConstBytes payload) {
   if (!request) {
     negotiation.Refuse(OptionReply::kErrInvalid, "malformed information request");
   } else if (AcceptName(negotiation, request->name)) {
-    const std::shared_ptr<const Export> target = negotiation.Find(request->name);
+    const std::shared_ptr<const Export> target = negotiation.FindExport(request->name);
     if (target == nullptr) {
-      negotiation.Refuse(OptionReply::kErrUnknown, "there is no such export");
+      negotiation.RefuseExport(request->name);
     } else {
       ReplyInfos(negotiation, *target, *request);
     }
@@ -167,7 +184,7 @@ Async<Next> HandleInfo(Negotiation& negotiation, ConstBytes payload) {
 // NBD_OPT_GO: the same answer as INFO, then transmission.
 Async<Next> HandleGo(Negotiation& negotiation, ConstBytes payload) {
   const std::optional<InfoRequest> request = ParseInfoRequest(payload);
-  if (!request || negotiation.Find(request->name) == nullptr) {
+  if (!request || negotiation.FindExport(request->name) == nullptr) {
     co_return co_await HandleInfo(negotiation, payload);
   }
   Result<ExportLease> target = negotiation.Acquire(request->name);
@@ -188,6 +205,16 @@ Async<Next> HandleStructuredReply(Negotiation& negotiation, ConstBytes) {
   negotiation.Acknowledge();
   co_return Next::kContinue;
 }
+
+// NBD_OPT_EXTENDED_HEADERS: asking twice changes nothing either.
+Async<Next> HandleExtendedHeaders(Negotiation& negotiation, ConstBytes) {
+  negotiation.state().replies = ReplyStyle::kExtended;
+  negotiation.Acknowledge();
+  co_return Next::kContinue;
+}
+
+// Each is described in every BLOCK_STATUS.
+constexpr size_t kSelectedContextsMax = 64;
 
 struct ContextRequest {
   std::string_view export_name;
@@ -219,8 +246,13 @@ std::optional<ContextRequest> AcceptContextRequest(Negotiation& negotiation, Con
     return std::nullopt;
   }
   if (!AcceptName(negotiation, request->export_name)) return std::nullopt;
-  if (negotiation.Find(request->export_name) == nullptr) {
-    negotiation.Refuse(OptionReply::kErrUnknown, "there is no such export");
+  for (const std::string_view query : request->queries) {
+    if (query.size() <= kStringBytesMax) continue;
+    negotiation.Refuse(OptionReply::kErrTooBig, "a query is longer than 4096 bytes");
+    return std::nullopt;
+  }
+  if (negotiation.FindExport(request->export_name) == nullptr) {
+    negotiation.RefuseExport(request->export_name);
     return std::nullopt;
   }
   return request;
@@ -243,9 +275,11 @@ bool AnyMatches(const MetaContext& context, const ContextRequest& request, Query
 Async<Next> HandleListMetaContext(Negotiation& negotiation, ConstBytes payload) {
   const std::optional<ContextRequest> request = AcceptContextRequest(negotiation, payload);
   if (!request) co_return Next::kContinue;
-  for (const MetaContext* const context : MetaContexts()) {
+  const std::shared_ptr<const Export> target = negotiation.FindExport(request->export_name);
+  for (const auto& context : ContextsOf(*target)) {
     if (request->queries.empty() || AnyMatches(*context, *request, QueryKind::kList)) {
       ReplyContext(negotiation, {.context = context, .id = 0});  // the number is reserved here
+      CO_TRY(co_await negotiation.FlushIfLong());
     }
   }
   negotiation.Acknowledge();
@@ -258,32 +292,45 @@ Async<Next> HandleSetMetaContext(Negotiation& negotiation, ConstBytes payload) {
   state.contexts.clear();
   const std::optional<ContextRequest> request = AcceptContextRequest(negotiation, payload);
   if (!request) co_return Next::kContinue;
-  state.contexts_for = request->export_name;
+  const std::shared_ptr<const Export> target = negotiation.FindExport(request->export_name);
+  std::vector<SelectedContext> selected;
   uint32_t id = 0;
-  for (const MetaContext* const context : MetaContexts()) {
+  for (const auto& context : ContextsOf(*target)) {
     ++id;
     if (!AnyMatches(*context, *request, QueryKind::kSelect)) continue;
-    state.contexts.push_back({.context = context, .id = id});
-    ReplyContext(negotiation, state.contexts.back());
+    selected.push_back({.context = context, .id = id});
   }
+  if (selected.size() > kSelectedContextsMax) {
+    negotiation.Refuse(OptionReply::kErrTooBig, "more contexts than one connection can have");
+    co_return Next::kContinue;
+  }
+  for (const SelectedContext& context : selected) {
+    ReplyContext(negotiation, context);
+    state.contexts.push_back({.name = std::string(context.context->name()), .id = context.id});
+  }
+  state.contexts_for = request->export_name;
   negotiation.Acknowledge();
   co_return Next::kContinue;
 }
 
 constexpr uint32_t kAnyPayload = Negotiation::kOptionPayloadMax;
 constexpr std::array kOptions = {
-    OptionRow{OptionCode::kExportName, "EXPORT_NAME", kStringBytesMax, Needs::kNothing,
+    OptionRow{OptionCode::kExportName, "EXPORT_NAME", kStringBytesMax, Needs::kCompactHeaders,
               Failure::kDrop, Names::kWholePayload, HandleExportName},
     OptionRow{OptionCode::kAbort, "ABORT", kAnyPayload, Needs::kNothing, Failure::kReply,
               Names::kNothing, HandleAbort},
     OptionRow{OptionCode::kList, "LIST", 0, Needs::kNothing, Failure::kReply, Names::kNothing,
               HandleList},
+    OptionRow{OptionCode::kStartTls, "STARTTLS", 0, Needs::kNothing, Failure::kReply,
+              Names::kNothing, HandleStartTls},
     OptionRow{OptionCode::kInfo, "INFO", kAnyPayload, Needs::kNothing, Failure::kReply,
               Names::kFirstText, HandleInfo},
     OptionRow{OptionCode::kGo, "GO", kAnyPayload, Needs::kNothing, Failure::kReply,
               Names::kFirstText, HandleGo},
-    OptionRow{OptionCode::kStructuredReply, "STRUCTURED_REPLY", 0, Needs::kNothing, Failure::kReply,
-              Names::kNothing, HandleStructuredReply},
+    OptionRow{OptionCode::kStructuredReply, "STRUCTURED_REPLY", 0, Needs::kCompactHeaders,
+              Failure::kReply, Names::kNothing, HandleStructuredReply},
+    OptionRow{OptionCode::kExtendedHeaders, "EXTENDED_HEADERS", 0, Needs::kNothing, Failure::kReply,
+              Names::kNothing, HandleExtendedHeaders},
     OptionRow{OptionCode::kListMetaContext, "LIST_META_CONTEXT", kAnyPayload, Needs::kNothing,
               Failure::kReply, Names::kFirstText, HandleListMetaContext},
     OptionRow{OptionCode::kSetMetaContext, "SET_META_CONTEXT", kAnyPayload,

@@ -9,10 +9,19 @@
 
 namespace mica::nbd {
 
-enum class Next : uint8_t { kContinue, kTransmit, kClose };
+enum class Next : uint8_t {
+  kContinue,
+  kEncrypt,  // start TLS, then start over
+  kTransmit,
+  kClose,
+};
 
 // What must have been agreed before an option is valid.
-enum class Needs : uint8_t { kNothing, kStructuredReplies };
+enum class Needs : uint8_t {
+  kNothing,
+  kStructuredReplies,  // or extended headers
+  kCompactHeaders,     // no extended headers
+};
 
 // Where an option names an export: its handler runs on the loop of that export's shard.
 enum class Names : uint8_t { kNothing, kWholePayload, kFirstText };

@@ -32,7 +32,7 @@ Async<bool> ReceiveBuffer::Fill(size_t wanted) {
     const size_t read_ahead = std::exchange(next_receive_max_, kCapacityBytes);
     const size_t count_max = std::min(kCapacityBytes - end_, std::max(read_ahead, missing));
     const Bytes room = memory_.span().subspan(end_, count_max);
-    CO_ASSIGN(const size_t count, co_await stream_.Receive(room));
+    CO_ASSIGN(const size_t count, co_await stream_->Receive(room));
     if (count == 0) co_return false;
     end_ += count;
   }
@@ -43,7 +43,7 @@ Async<bool> ReceiveBuffer::Read(Bytes out) {
   Bytes rest = out.subspan(Take(out));
   if (rest.size() >= kDirectBytesMin) next_receive_max_ = kHeaderReadAhead;
   while (rest.size() >= kDirectBytesMin) {
-    CO_ASSIGN(const size_t count, co_await stream_.Receive(rest));
+    CO_ASSIGN(const size_t count, co_await stream_->Receive(rest));
     if (count == 0) co_return false;
     rest = rest.subspan(count);
   }

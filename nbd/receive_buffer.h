@@ -14,7 +14,10 @@ class ReceiveBuffer {
  public:
   static constexpr size_t kCapacityBytes = 256u << 10;
 
-  explicit ReceiveBuffer(Stream& stream) : stream_(stream), memory_(kCapacityBytes) {}
+  explicit ReceiveBuffer(Stream& stream) : stream_(&stream), memory_(kCapacityBytes) {}
+
+  // From now on receives from `stream` instead; nothing may be available.
+  void Rebind(Stream& stream) noexcept { stream_ = &stream; }
 
   // What has been received and not yet consumed. Valid until the next call of any other member.
   [[nodiscard]] ConstBytes available() const noexcept {
@@ -43,7 +46,7 @@ class ReceiveBuffer {
 
   void MakeRoom(size_t wanted) noexcept;
 
-  Stream& stream_;
+  Stream* stream_;
   AlignedBuffer memory_;
   size_t begin_ = 0;
   size_t end_ = 0;

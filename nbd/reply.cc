@@ -11,35 +11,55 @@ namespace {
 constexpr size_t kOffsetBytes = 8;
 constexpr size_t kHolePayloadBytes = 12;
 constexpr size_t kErrorPayloadBytes = 6;
-constexpr size_t kContextIdBytes = 4;
-constexpr size_t kDescriptorBytes = 8;
 
-void StartChunk(Reply& reply, const Request& request, ChunkType type, size_t payload_bytes) {
-  const uint16_t flags = reply.ends_request ? kChunkDone : uint16_t{0};
-  EncodeChunkHeader(reply.head, {.type = type,
-                                 .flags = flags,
-                                 .cookie = request.cookie,
-                                 .payload_bytes = static_cast<uint32_t>(payload_bytes)});
-  reply.head_bytes = kChunkHeaderBytes;
+// How chunks look in one style, for one request.
+struct ChunkFormat {
+  ReplyStyle style;
+  const Request& request;
+};
+
+void StartChunk(const ChunkFormat& format, Reply& reply, ChunkType type, size_t payload_bytes) {
+  const ChunkHeader header{.type = type,
+                           .flags = reply.ends_request ? kChunkDone : uint16_t{0},
+                           .cookie = format.request.cookie,
+                           .request_offset = format.request.range.offset,
+                           .payload_bytes = static_cast<uint32_t>(payload_bytes)};
+  if (format.style == ReplyStyle::kExtended) {
+    EncodeExtendedChunkHeader(reply.head, header);
+    reply.head_bytes = kExtendedChunkHeaderBytes;
+  } else {
+    EncodeChunkHeader(reply.head, header);
+    reply.head_bytes = kChunkHeaderBytes;
+  }
 }
 
-Reply MakeDataChunk(const Request& request, uint64_t offset, ConstBytes body, bool last) {
+template <class T>
+void AppendToHead(Reply& reply, T value) {
+  StoreBe(reply.head, reply.head_bytes, value);
+  reply.head_bytes += sizeof(T);
+}
+
+Reply MakeNoneChunk(const ChunkFormat& format) {
+  Reply reply;
+  StartChunk(format, reply, ChunkType::kNone, 0);
+  return reply;
+}
+
+Reply MakeDataChunk(const ChunkFormat& format, uint64_t offset, ConstBytes body, bool last) {
   Reply reply;
   reply.ends_request = last;
-  StartChunk(reply, request, ChunkType::kOffsetData, kOffsetBytes + body.size());
-  StoreBe(reply.head, kChunkHeaderBytes, offset);
-  reply.head_bytes += kOffsetBytes;
+  StartChunk(format, reply, ChunkType::kOffsetData, kOffsetBytes + body.size());
+  AppendToHead(reply, offset);
   reply.body = body;
   return reply;
 }
 
-Reply MakeHoleChunk(const Request& request, uint64_t offset, size_t length, bool last) {
+Reply MakeHoleChunk(const ChunkFormat& format, uint64_t offset, size_t length, bool last) {
   Reply reply;
   reply.ends_request = last;
-  StartChunk(reply, request, ChunkType::kOffsetHole, kHolePayloadBytes);
-  StoreBe(reply.head, kChunkHeaderBytes, offset);
-  StoreBe(reply.head, kChunkHeaderBytes + kOffsetBytes, static_cast<uint32_t>(length));
-  reply.head_bytes += kHolePayloadBytes;
+  StartChunk(format, reply, ChunkType::kOffsetHole, kHolePayloadBytes);
+  AppendToHead(reply, offset);
+  AppendToHead(reply, static_cast<uint32_t>(length));
   return reply;
 }
 
@@ -63,7 +83,8 @@ Run NextRun(ConstBytes data) {
 
 }  // namespace
 
-Reply MakeSuccess(const Request& request) {
+Reply MakeSuccess(ReplyStyle style, const Request& request) {
+  if (style == ReplyStyle::kExtended) return MakeNoneChunk({style, request});
   Reply reply;
   EncodeSimpleReply(reply.head, request.cookie, WireError::kNone);
   reply.head_bytes = kSimpleReplyBytes;
@@ -79,10 +100,9 @@ Reply MakeFailure(ReplyStyle style, const Request& request, WireError error,
     return reply;
   }
   text = text.substr(0, kStringBytesMax);
-  StartChunk(reply, request, ChunkType::kError, kErrorPayloadBytes + text.size());
-  StoreBe(reply.head, kChunkHeaderBytes, std::to_underlying(error));
-  StoreBe(reply.head, kChunkHeaderBytes + 4, static_cast<uint16_t>(text.size()));
-  reply.head_bytes += kErrorPayloadBytes;
+  StartChunk({style, request}, reply, ChunkType::kError, kErrorPayloadBytes + text.size());
+  AppendToHead(reply, std::to_underlying(error));
+  AppendToHead(reply, static_cast<uint16_t>(text.size()));
   reply.body = AsBytes(text);
   return reply;
 }
@@ -90,23 +110,22 @@ Reply MakeFailure(ReplyStyle style, const Request& request, WireError error,
 void AppendData(ReplyStyle style, const Request& request, PooledBuffer data,
                 std::vector<Reply>& replies) {
   const ConstBytes bytes = data.first(request.range.length);
+  const ChunkFormat format{style, request};
   if (style == ReplyStyle::kSimple) {
-    replies.push_back(MakeSuccess(request));
+    replies.push_back(MakeSuccess(style, request));
     replies.back().body = bytes;
   } else if (bytes.empty()) {
-    Reply reply;
-    StartChunk(reply, request, ChunkType::kNone, 0);
-    replies.push_back(std::move(reply));
+    replies.push_back(MakeNoneChunk(format));
   } else if ((request.flags & kCommandDf) != 0 || bytes.size() < kHoleSearchBytesMin) {
-    replies.push_back(MakeDataChunk(request, request.range.offset, bytes, true));
+    replies.push_back(MakeDataChunk(format, request.range.offset, bytes, true));
   } else {
     for (size_t at = 0; at < bytes.size();) {
       const Run run = NextRun(bytes.subspan(at));
       const uint64_t offset = request.range.offset + at;
       const bool last = at + run.length == bytes.size();
       replies.push_back(run.zero
-                            ? MakeHoleChunk(request, offset, run.length, last)
-                            : MakeDataChunk(request, offset, bytes.subspan(at, run.length), last));
+                            ? MakeHoleChunk(format, offset, run.length, last)
+                            : MakeDataChunk(format, offset, bytes.subspan(at, run.length), last));
       at += run.length;
     }
   }
@@ -114,20 +133,39 @@ void AppendData(ReplyStyle style, const Request& request, PooledBuffer data,
   replies.back().buffer = std::move(data);
 }
 
-Reply MakeStatus(const Request& request, uint32_t context_id, std::span<const MetaExtent> extents,
+namespace {
+
+// The descriptors of a status chunk, as `Number` wide as the style has them.
+template <class Number>
+std::vector<std::byte> Descriptors(std::span<const MetaExtent> extents) {
+  std::vector<std::byte> bytes(extents.size() * 2 * sizeof(Number));
+  size_t at = 0;
+  for (const MetaExtent& extent : extents) {
+    StoreBe(bytes, at, static_cast<Number>(extent.length));
+    StoreBe(bytes, at + sizeof(Number), static_cast<Number>(extent.flags));
+    at += 2 * sizeof(Number);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Reply MakeStatus(ReplyStyle style, const Request& request, const MetaAnswer& answer,
                  ChunkPosition position) {
   Reply reply;
   reply.ends_request = position == ChunkPosition::kLast;
-  reply.owned.resize(extents.size() * kDescriptorBytes);
-  size_t at = 0;
-  for (const MetaExtent& extent : extents) {
-    StoreBe(reply.owned, at, static_cast<uint32_t>(extent.length));
-    StoreBe(reply.owned, at + 4, extent.flags);
-    at += kDescriptorBytes;
+  const ChunkFormat format{style, request};
+  if (style == ReplyStyle::kExtended) {
+    reply.owned = Descriptors<uint64_t>(answer.extents);
+    const size_t payload_bytes = 2 * sizeof(uint32_t) + reply.owned.size();
+    StartChunk(format, reply, ChunkType::kBlockStatusExtended, payload_bytes);
+    AppendToHead(reply, answer.context_id);
+    AppendToHead(reply, static_cast<uint32_t>(answer.extents.size()));
+  } else {
+    reply.owned = Descriptors<uint32_t>(answer.extents);
+    StartChunk(format, reply, ChunkType::kBlockStatus, sizeof(uint32_t) + reply.owned.size());
+    AppendToHead(reply, answer.context_id);
   }
-  StartChunk(reply, request, ChunkType::kBlockStatus, kContextIdBytes + reply.owned.size());
-  StoreBe(reply.head, kChunkHeaderBytes, context_id);
-  reply.head_bytes += kContextIdBytes;
   reply.body = reply.owned;
   return reply;
 }

@@ -13,13 +13,10 @@
 
 namespace mica::nbd {
 
-// What the client agreed to before transmission.
-enum class ReplyStyle : uint8_t { kSimple, kStructured };
-
 // One message on its way out: `head` (inline), then `body`, which points into `buffer`, `owned` or
 // static memory.
 struct Reply {
-  static constexpr size_t kHeadBytesMax = 40;
+  static constexpr size_t kHeadBytesMax = 48;
 
   std::array<std::byte, kHeadBytesMax> head;
   size_t head_bytes = 0;
@@ -37,13 +34,19 @@ struct MetaExtent {
   friend bool operator==(const MetaExtent&, const MetaExtent&) = default;
 };
 
-// Reads at least this long are searched for zeroes (structured replies without DF only)…
+// What one metadata context says about a range.
+struct MetaAnswer {
+  uint32_t context_id = 0;
+  std::vector<MetaExtent> extents;
+};
+
+// Reads at least this long are searched for zeroes (never with simple replies or DF)…
 inline constexpr size_t kHoleSearchBytesMin = 64u << 10;
 // …in steps of this size: a shorter hole does not pay for its two extra chunks.
 inline constexpr size_t kHoleStepBytes = 32u << 10;
 
 // Success without content. Never for READ or BLOCK_STATUS.
-Reply MakeSuccess(const Request& request);
+Reply MakeSuccess(ReplyStyle style, const Request& request);
 
 // Failure, in the form the request's command needs in this style. `text` is for people, cut to
 // kStringBytesMax, and lives for ever (a literal).
@@ -54,10 +57,10 @@ Reply MakeFailure(ReplyStyle style, const Request& request, WireError error, std
 void AppendData(ReplyStyle style, const Request& request, PooledBuffer data,
                 std::vector<Reply>& replies);
 
-// The answer of one metadata context to BLOCK_STATUS; `extents` is not empty and each length fits
-// 32 bits. `last`: no other context follows.
+// The reply of one metadata context to BLOCK_STATUS; `extents` is not empty and, without extended
+// headers, each length fits 32 bits. `position`: whether another context follows.
 enum class ChunkPosition : uint8_t { kMoreFollow, kLast };
-Reply MakeStatus(const Request& request, uint32_t context_id, std::span<const MetaExtent> extents,
+Reply MakeStatus(ReplyStyle style, const Request& request, const MetaAnswer& answer,
                  ChunkPosition position);
 
 }  // namespace mica::nbd

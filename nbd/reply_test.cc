@@ -30,7 +30,7 @@ class ReadReply : public testing::Test {
     std::memset(data.first(length).data() + from, 'x', to - from);
     const Request request{.flags = flags, .cookie = 7, .range = {1000, length}};
     std::vector<Reply> replies;
-    AppendData(ReplyStyle::kStructured, request, std::move(data), replies);
+    AppendData(style_, request, std::move(data), replies);
     ServerScript script(Joined(replies));
     std::vector<ReceivedReply> chunks;
     while (auto chunk = script.NextReply()) chunks.push_back(*std::move(chunk));
@@ -38,6 +38,7 @@ class ReadReply : public testing::Test {
     return chunks;
   }
   BufferPool pool_{1u << 20};
+  ReplyStyle style_ = ReplyStyle::kStructured;
 };
 
 TEST_F(ReadReply, SmallReadsAreOneChunk) {
@@ -71,6 +72,17 @@ TEST_F(ReadReply, HolesAndDataCoverTheRangeExactly) {
   }
   EXPECT_EQ(chunks[1].type, ChunkType::kOffsetData);
   EXPECT_EQ(at, 1000 + kLength);
+}
+
+TEST_F(ReadReply, ExtendedChunksAllHaveTheRequestsOffset) {
+  style_ = ReplyStyle::kExtended;
+  const auto chunks = Chunks(300'001, 140'000, 150'000);
+  ASSERT_EQ(chunks.size(), 3u);
+  for (const ReceivedReply& chunk : chunks) {
+    EXPECT_TRUE(chunk.extended);
+    EXPECT_EQ(chunk.request_offset, 1000u);
+  }
+  EXPECT_EQ(chunks[0].type, ChunkType::kOffsetHole);
 }
 
 TEST_F(ReadReply, DfIsNeverFragmented) {

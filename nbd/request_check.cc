@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nbd/request_check.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 
 #include "engine/base/checked_math.h"
+#include "nbd/payload_reader.h"
 
 namespace mica::nbd {
 
@@ -17,9 +21,9 @@ struct CommandRow {
   Effect effect;        // kNone: offset and length have no meaning
   uint16_t offered_by;  // the transmission flag that makes the command valid; 0: always valid
   uint16_t flags;       // command flags with a meaning here, besides FUA
-  uint32_t length_max;
+  uint64_t length_max;
 };
-constexpr uint32_t kUnlimited = UINT32_MAX;
+constexpr uint64_t kUnlimited = UINT64_MAX;
 constexpr std::array kCommands = {
     CommandRow{Command::kRead, Effect::kReads, 0, kCommandDf, kPayloadBytesMax},
     CommandRow{Command::kWrite, Effect::kChanges, 0, 0, kPayloadBytesMax},
@@ -52,6 +56,13 @@ const CommandRow* FindRow(Command command) noexcept {
   return nullptr;
 }
 
+// "Command flags", NBD_CMD_FLAG_PAYLOAD_LEN: not offered by a flag of its own on WRITE.
+bool PayloadIsValid(const CommandRow& row, const Agreement& agreement) noexcept {
+  if (agreement.replies != ReplyStyle::kExtended) return false;
+  if (row.command == Command::kWrite) return true;
+  return row.command == Command::kBlockStatus && (agreement.flags & kFlagBlockStatusPayload) != 0;
+}
+
 bool FlagsAreValid(uint16_t flags, const CommandRow& row, const Agreement& agreement) noexcept {
   uint16_t valid = 0;
   for (const FlagRow& flag : kFlags) {
@@ -59,7 +70,18 @@ bool FlagsAreValid(uint16_t flags, const CommandRow& row, const Agreement& agree
     const bool applies = flag.flag == kCommandFua || (row.flags & flag.flag) != 0;
     if (offered && applies) valid |= flag.flag;
   }
+  if (PayloadIsValid(row, agreement)) valid |= kCommandPayloadLen;
   return (flags & ~valid) == 0;
+}
+
+// Whether zeroing costs less than writing. Two units or more contain a whole one.
+bool ZeroesFast(const Request& request, const DeviceInfo& device) noexcept {
+  const uint64_t unit = device.quick_zero_bytes;
+  if (unit == 0 || (request.flags & kCommandNoHole) != 0) return false;
+  const bool to_a_boundary =
+      IsAligned(request.range.end(), unit) || request.range.end() == device.size;
+  const bool aligned = IsAligned(request.range.offset, unit) && to_a_boundary;
+  return aligned || request.range.length >= 2 * unit;
 }
 
 std::optional<Refusal> CheckRange(const Request& request, const CommandRow& row,
@@ -79,6 +101,9 @@ std::optional<Refusal> CheckRange(const Request& request, const CommandRow& row,
   if (row.command == Command::kBlockStatus && request.range.empty()) {
     return Refusal{WireError::kInvalid, "an empty range has no status"};
   }
+  if ((request.flags & kCommandFastZero) != 0 && !ZeroesFast(request, device)) {
+    return Refusal{WireError::kNotSupported, "zeroing would not be faster than writing"};
+  }
   return std::nullopt;
 }
 
@@ -90,10 +115,25 @@ uint16_t TransmissionFlags(const Export& target, ReplyStyle replies) noexcept {
     flags |= kFlagReadOnly;
   } else {
     flags |= kFlagSendFlush | kFlagSendFua | kFlagSendTrim | kFlagSendWriteZeroes;
+    flags |= kFlagSendFastZero;
   }
   if (target.device->info().rotational) flags |= kFlagRotational;
-  if (replies == ReplyStyle::kStructured) flags |= kFlagSendDf;
+  if (replies != ReplyStyle::kSimple) flags |= kFlagSendDf;
   return flags;
+}
+
+std::optional<Error> CheckPayload(const Request& request, const Agreement& agreement) {
+  const bool must_have = agreement.replies == ReplyStyle::kExtended &&
+                         request.command == Command::kWrite &&
+                         (request.flags & kCommandPayloadLen) == 0 && !request.range.empty();
+  if (must_have) {
+    // Guessing wrong would take the data of a guest for requests, or requests for data.
+    return Error{Errc::kInvalidArgument, "a WRITE with extended headers and without PAYLOAD_LEN"};
+  }
+  if (request.payload_bytes > kPayloadBytesMax) {
+    return Error{Errc::kLimit, fmt::format("{} bytes of payload", request.payload_bytes)};
+  }
+  return std::nullopt;
 }
 
 std::optional<Refusal> CheckRequest(const Request& request, const Agreement& agreement) noexcept {
@@ -112,7 +152,30 @@ std::optional<Refusal> CheckRequest(const Request& request, const Agreement& agr
     return Refusal{WireError::kInvalid, "a command flag is unknown or was not offered"};
   }
   if (row->effect == Effect::kNone) return std::nullopt;
+  if (row->command == Command::kBlockStatus && request.payload_bytes != 0) return std::nullopt;
   return CheckRange(request, *row, agreement.target->device->info());
+}
+
+std::optional<StatusQuery> ReadStatusQuery(const Request& request, ConstBytes payload,
+                                           const Agreement& agreement) {
+  PayloadReader reader(payload);
+  const std::optional<uint64_t> length = reader.Number<uint64_t>();
+  if (!length) return std::nullopt;
+  StatusQuery query{.length = *length, .contexts = {}};
+  while (!reader.empty()) {
+    const std::optional<uint32_t> id = reader.Number<uint32_t>();
+    if (!id) return std::nullopt;
+    const auto found = std::ranges::find(agreement.contexts, *id, &SelectedContext::id);
+    if (found == agreement.contexts.end()) return std::nullopt;
+    if (std::ranges::find(query.contexts, &*found) != query.contexts.end()) return std::nullopt;
+    query.contexts.push_back(&*found);  // at most as many as were selected: none comes twice
+  }
+  Request effective = request;
+  effective.range.length = *length;
+  effective.payload_bytes = 0;
+  effective.flags &= static_cast<uint16_t>(~kCommandPayloadLen);
+  if (query.contexts.empty() || CheckRequest(effective, agreement)) return std::nullopt;
+  return query;
 }
 
 }  // namespace mica::nbd

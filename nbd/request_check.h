@@ -27,9 +27,24 @@ struct Refusal {
   std::string_view text;  // a literal
 };
 
+// Whether the server cannot know how much payload follows the header of `request`, or is not
+// willing to receive so much: then the connection ends.
+std::optional<Error> CheckPayload(const Request& request, const Agreement& agreement);
+
 // Why `request` must not reach the device, if there is a reason: the command or one of its flags is
 // unknown or was not offered to this very connection, the export is read-only, or the range does
-// not lie inside it. A request that passes needs no further check.
+// not lie inside it. A request that passes needs no further check, except that the range of a
+// BLOCK_STATUS with payload is in that payload: ReadStatusQuery.
 std::optional<Refusal> CheckRequest(const Request& request, const Agreement& agreement) noexcept;
+
+// What a BLOCK_STATUS asks: everything about a range, or some of the selected contexts.
+struct StatusQuery {
+  uint64_t length = 0;
+  std::vector<const SelectedContext*> contexts;  // of the agreement
+};
+// Takes the payload form of BLOCK_STATUS apart. Nothing when it is malformed, names a context that
+// was not selected or one twice, or the range is not inside the export.
+std::optional<StatusQuery> ReadStatusQuery(const Request& request, ConstBytes payload,
+                                           const Agreement& agreement);
 
 }  // namespace mica::nbd

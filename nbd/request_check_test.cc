@@ -19,9 +19,9 @@ class RequestCheck : public testing::Test {
     agreement_.target = *table_.Acquire(access == Access::kReadOnly ? "ro" : "rw");
     agreement_.replies = replies;
     agreement_.flags = TransmissionFlags(*agreement_.target, replies);
-    if (replies == ReplyStyle::kStructured) {
-      agreement_.contexts = {{.context = MetaContexts().front(), .id = 1}};
-    }
+    if (replies == ReplyStyle::kSimple) return;
+    agreement_.contexts = {{.context = ContextsOf(*agreement_.target)[0], .id = 1},
+                           {.context = ContextsOf(*agreement_.target)[1], .id = 2}};
   }
   WireError Check(Command command, ByteRange range, uint16_t flags = 0) {
     const Request request{.flags = flags, .command = command, .cookie = 0, .range = range};
@@ -79,9 +79,12 @@ TEST_F(RequestCheck, EveryFlagIsCheckedAgainstWhatWasOffered) {
     EXPECT_EQ(Check(command, range, kCommandFua), WireError::kNone) << CommandName(command);
     for (unsigned bit = 1; bit < 16; ++bit) {
       const auto flag = static_cast<uint16_t>(1u << bit);
-      const bool valid = command == Command::kWriteZeroes && flag == kCommandNoHole;
-      EXPECT_EQ(Check(command, range, flag), valid ? WireError::kNone : WireError::kInvalid)
-          << CommandName(command) << " flag " << flag;
+      WireError expected = WireError::kInvalid;
+      if (command == Command::kWriteZeroes && flag == kCommandNoHole) expected = WireError::kNone;
+      if (command == Command::kWriteZeroes && flag == kCommandFastZero) {
+        expected = WireError::kNotSupported;  // valid, but this device is slow
+      }
+      EXPECT_EQ(Check(command, range, flag), expected) << CommandName(command) << " flag " << flag;
     }
   }
   EXPECT_EQ(Check(Command::kBlockStatus, range), WireError::kInvalid);  // no context
@@ -92,7 +95,69 @@ TEST_F(RequestCheck, DfNeedsStructuredReplies) {
   EXPECT_EQ(Check(Command::kRead, {0, 4096}, kCommandDf), WireError::kNone);
   EXPECT_EQ(Check(Command::kBlockStatus, {0, 4096}, kCommandReqOne), WireError::kNone);
   EXPECT_EQ(Check(Command::kRead, {0, 4096}, kCommandReqOne), WireError::kInvalid);
-  EXPECT_EQ(Check(Command::kWriteZeroes, {0, 4096}, kCommandFastZero), WireError::kInvalid);
+}
+
+TEST_F(RequestCheck, FastZeroesAreOnlyThoseThatAreFast) {
+  constexpr uint64_t kUnit = 65536;
+  MemoryDevice quick(loop_, {.size = kSize, .quick_zero_bytes = kUnit});
+  ASSERT_TRUE(table_.Add(Export("quick", quick)));
+  agreement_.target = *table_.Acquire("quick");
+  agreement_.flags = TransmissionFlags(*agreement_.target, agreement_.replies);
+  const auto zero = [&](ByteRange range, uint16_t more = 0) {
+    return Check(Command::kWriteZeroes, range, kCommandFastZero | more);
+  };
+  EXPECT_EQ(zero({0, kUnit}), WireError::kNone);
+  EXPECT_EQ(zero({0, kSize}), WireError::kNone);
+  EXPECT_EQ(zero({AlignDown(kSize, kUnit), kSize % kUnit}), WireError::kNone);  // the last unit
+  EXPECT_EQ(zero({512, 2 * kUnit}), WireError::kNone);  // a whole one inside
+  EXPECT_EQ(zero({512, kUnit}), WireError::kNotSupported);
+  EXPECT_EQ(zero({0, 4096}), WireError::kNotSupported);
+  EXPECT_EQ(zero({0, kUnit}, kCommandNoHole), WireError::kNotSupported);
+  EXPECT_EQ(zero({kSize, kUnit}), WireError::kNoSpace);
+}
+
+TEST_F(RequestCheck, PayloadLengthNeedsExtendedHeaders) {
+  Agree(Access::kReadWrite, ReplyStyle::kExtended);
+  const ByteRange range{0, 4096};
+  EXPECT_EQ(Check(Command::kWrite, range, kCommandPayloadLen), WireError::kNone);
+  EXPECT_EQ(Check(Command::kRead, range, kCommandPayloadLen), WireError::kInvalid);
+  EXPECT_EQ(Check(Command::kTrim, range, kCommandPayloadLen), WireError::kInvalid);
+  EXPECT_EQ(Check(Command::kBlockStatus, range, kCommandPayloadLen), WireError::kInvalid);
+  agreement_.flags |= kFlagBlockStatusPayload;
+  EXPECT_EQ(Check(Command::kBlockStatus, range, kCommandPayloadLen), WireError::kNone);
+  const Request bare{.command = Command::kWrite, .range = range};
+  EXPECT_TRUE(CheckPayload(bare, agreement_));
+  agreement_.replies = ReplyStyle::kStructured;
+  EXPECT_FALSE(CheckPayload(bare, agreement_));
+}
+
+TEST_F(RequestCheck, StatusPayloadsAreTakenApartExactly) {
+  Agree(Access::kReadWrite, ReplyStyle::kExtended);
+  agreement_.flags |= kFlagBlockStatusPayload;
+  const auto read = [&](uint64_t length, std::initializer_list<uint32_t> ids, size_t cut = 0) {
+    ClientScript payload;
+    payload.Number(length);
+    for (const uint32_t id : ids) payload.Number(id);
+    const ConstBytes bytes = ConstBytes(payload.bytes()).first(payload.bytes().size() - cut);
+    const Request request{.flags = kCommandPayloadLen,
+                          .command = Command::kBlockStatus,
+                          .range = {4096, bytes.size()},
+                          .payload_bytes = bytes.size()};
+    return ReadStatusQuery(request, bytes, agreement_);
+  };
+  const auto both = read(kSize - 4096, {2, 1});
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->length, kSize - 4096);
+  ASSERT_EQ(both->contexts.size(), 2u);
+  EXPECT_EQ(both->contexts[0]->id, 2u);
+  EXPECT_TRUE(read(1, {1}));
+  EXPECT_FALSE(read(kSize, {1}));       // beyond the end
+  EXPECT_FALSE(read(UINT64_MAX, {1}));  // wraps
+  EXPECT_FALSE(read(0, {1}));
+  EXPECT_FALSE(read(4096, {}));
+  EXPECT_FALSE(read(4096, {3}));
+  EXPECT_FALSE(read(4096, {1, 1}));
+  for (size_t cut = 1; cut < 12; ++cut) EXPECT_FALSE(read(4096, {1}, cut)) << cut;
 }
 
 TEST_F(RequestCheck, ReadOnlyExportsRefuseChanges) {

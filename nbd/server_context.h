@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 
 #include "engine/async/event_loop.h"
 #include "nbd/buffer_pool.h"
@@ -11,6 +12,8 @@
 #include "nbd/memory_budget.h"
 
 namespace mica::nbd {
+
+class TlsCredentials;
 
 // What clients can make the server spend. Every one of them has a test.
 struct ServerLimits {
@@ -33,8 +36,20 @@ struct ServerLimits {
   static constexpr uint64_t kInFlightBytesMin = 80u << 20;
 };
 
+enum class TlsMode : uint8_t {
+  kOff,
+  kAllow,    // a client may ask for it
+  kRequire,  // nothing but STARTTLS and ABORT without it
+};
+
+struct TlsOptions {
+  TlsMode mode = TlsMode::kOff;
+  std::shared_ptr<const TlsCredentials> credentials;  // unless the mode is kOff
+};
+
 struct ServerOptions {
   ServerLimits limits;
+  TlsOptions tls;
   NameListing listing = NameListing::kShown;  // whether LIST names the exports
 };
 

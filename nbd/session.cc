@@ -13,7 +13,7 @@ Session::Session(const ServerContext& server, std::unique_ptr<Stream> stream, st
       peer_(std::move(peer)),
       input_(*stream_),
       handshake_deadline_(server.loop.Now() + server.options.limits.handshake_timeout) {
-  negotiation_.emplace(server, *stream_, input_);
+  negotiation_.emplace(server, stream_, input_);
 }
 
 Task<std::optional<size_t>> Session::Run() {

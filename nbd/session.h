@@ -44,7 +44,7 @@ class Session {
   Async<std::optional<Agreement>> Negotiate();
 
   const ServerContext* server_;
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Stream> stream_;  // negotiation may replace it by an encrypted one
   std::string peer_;
   ReceiveBuffer input_;
   EventLoop::Time handshake_deadline_;

@@ -168,16 +168,6 @@ TEST(LatencyHistogram, EveryDurationHasItsBucket) {
   EXPECT_EQ(histogram.count(LatencyHistogram::kBuckets - 1), 1u);
 }
 
-TEST(MetaContext, WildcardsAreForListsOnly) {
-  const MetaContext& allocation = *MetaContexts().front();
-  EXPECT_TRUE(Matches(allocation, "base:allocation", QueryKind::kSelect));
-  EXPECT_TRUE(Matches(allocation, "base:", QueryKind::kList));
-  EXPECT_FALSE(Matches(allocation, "base:", QueryKind::kSelect));
-  for (const char* const other : {"", "base", "qemu:", "base:alloc", "base:allocation2"}) {
-    EXPECT_FALSE(Matches(allocation, other, QueryKind::kList)) << other;
-  }
-}
-
 TEST(EventLog, QuotesWhatPeersSend) {
   EXPECT_EQ(Quoted("a\"\\\n\x1b\xff"), R"("a\"\\\x0a\x1b\xff")");
   EXPECT_EQ(Quoted(std::string(1000, 'x')).size(), 128u + 2 + 3);

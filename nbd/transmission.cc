@@ -22,7 +22,9 @@ Transmission::Transmission(const ServerContext& server, Stream& stream, ReceiveB
                .requests_max = server.options.limits.in_flight_requests_max},
               server.memory, *agreement.target.get()),
       sender_(server.loop, stream, budget_, [this] { WhenNothingToSend(); }),
-      idle_(server.loop) {}
+      idle_(server.loop),
+      header_bytes_(agreement.replies == ReplyStyle::kExtended ? kExtendedRequestBytes
+                                                               : kRequestBytes) {}
 
 Async<void> Transmission::Run() {
   const Result<void> received = co_await ReceiveRequests();
@@ -68,7 +70,7 @@ Async<void> Transmission::ReceiveRequests() {
 Async<bool> Transmission::Satisfy(Needed needed) {
   switch (needed) {
     case Needed::kHeader:
-      co_return co_await input_.Fill(kRequestBytes);
+      co_return co_await input_.Fill(header_bytes_);
     case Needed::kBudget:
       // Sending has perhaps made room since.
       has_budget_ = budget_.TryTake(Cost(current_));
@@ -80,7 +82,7 @@ Async<bool> Transmission::Satisfy(Needed needed) {
     case Needed::kPayload:
       co_return co_await ReceivePayload();
     case Needed::kSkip:
-      co_return co_await input_.Skip(current_.range.length);
+      co_return co_await input_.Skip(current_.payload_bytes);
     case Needed::kNothing:
       break;
   }
@@ -91,7 +93,7 @@ Async<bool> Transmission::ReceivePayload() {
   // Counts as executing: a stop lets a write that has begun to arrive finish.
   ++executing_;
   payload_since_ = server_.loop.Now();
-  const Bytes payload = write_data_.first(current_.range.length);
+  const Bytes payload = payload_.first(current_.payload_bytes);
   Result<bool> received = co_await input_.Read(payload);
   --executing_;
   payload_since_.reset();
@@ -99,7 +101,7 @@ Async<bool> Transmission::ReceivePayload() {
     sender_.Hold();  // until ServeAvailable has served what came behind the payload
     Dispatch(current_);
   } else {
-    write_data_ = PooledBuffer();
+    payload_ = PooledBuffer();
     budget_.Release(Cost(current_));
     if (sender_.idle()) WhenNothingToSend();
   }
@@ -110,13 +112,15 @@ Transmission::Needed Transmission::ServeAvailable() {
   for (;;) {
     if (ended_) return Needed::kNothing;
     if (!have_current_) {
-      if (input_.available().size() < kRequestBytes) return Needed::kHeader;
-      const std::optional<Request> request = DecodeRequest(input_.available());
+      if (input_.available().size() < header_bytes_) return Needed::kHeader;
+      const std::optional<Request> request = agreement_.replies == ReplyStyle::kExtended
+                                                 ? DecodeExtendedRequest(input_.available())
+                                                 : DecodeRequest(input_.available());
       if (!request) {
         broken_rule_ = Error{Errc::kInvalidArgument, "no request where one was expected"};
         return Needed::kNothing;
       }
-      input_.Consume(kRequestBytes);
+      input_.Consume(header_bytes_);
       current_ = *request;
       current_.arrived = server_.loop.Now();
       have_current_ = true;
@@ -127,11 +131,9 @@ Transmission::Needed Transmission::ServeAvailable() {
 
 std::optional<Transmission::Needed> Transmission::ServeCurrent() {
   if (current_.command == Command::kDisconnect) return Needed::kNothing;
-  const bool has_payload = current_.command == Command::kWrite && !current_.range.empty();
-  if (has_payload && current_.range.length > kPayloadBytesMax) {
-    broken_rule_ = Error{Errc::kLimit, fmt::format("a write of {} bytes", current_.range.length)};
-    return Needed::kNothing;
-  }
+  broken_rule_ = CheckPayload(current_, agreement_);
+  if (broken_rule_) return Needed::kNothing;
+  const bool has_payload = current_.payload_bytes != 0;
   const uint64_t cost = Cost(current_);
   if (!has_share_ && !agreement_.target.get()->share.Take(server_.loop.turn(), cost)) {
     return Needed::kTurn;
@@ -154,9 +156,9 @@ std::optional<Transmission::Needed> Transmission::ServeCurrent() {
 }
 
 std::optional<Transmission::Needed> Transmission::TakePayload() {
-  write_data_ = server_.buffers.Get(current_.range.length);
-  if (input_.available().size() < current_.range.length) return Needed::kPayload;
-  input_.Take(write_data_.first(current_.range.length));
+  payload_ = server_.buffers.Get(current_.payload_bytes);
+  if (input_.available().size() < current_.payload_bytes) return Needed::kPayload;
+  input_.Take(payload_.first(current_.payload_bytes));
   Dispatch(current_);
   return std::nullopt;
 }
@@ -186,7 +188,7 @@ void Transmission::Dispatch(const Request& request) {
     case Command::kRead:
       return loop.Spawn(ServeRead(request));
     case Command::kWrite:
-      return loop.Spawn(ServeWrite(request, std::move(write_data_)));
+      return loop.Spawn(ServeWrite(request, std::move(payload_)));
     case Command::kFlush:
       return loop.Spawn(ServeFlush(request));
     case Command::kTrim:
@@ -196,18 +198,35 @@ void Transmission::Dispatch(const Request& request) {
     case Command::kCache:
       return loop.Spawn(ServeCache(request));
     case Command::kBlockStatus:
-      return loop.Spawn(ServeBlockStatus(request));
+      return DispatchBlockStatus(request);
     case Command::kDisconnect:
       break;
   }
   MICA_CHECK(false);  // CheckRequest lets nothing else through
 }
 
+void Transmission::DispatchBlockStatus(const Request& request) {
+  StatusQuery query{.length = request.range.length, .contexts = {}};
+  if (request.payload_bytes == 0) {
+    for (const SelectedContext& selected : agreement_.contexts) query.contexts.push_back(&selected);
+  } else {
+    PooledBuffer payload = std::move(payload_);
+    std::optional<StatusQuery> asked =
+        ReadStatusQuery(request, payload.first(request.payload_bytes), agreement_);
+    if (!asked) {
+      --executing_;
+      return Refuse(request, {WireError::kInvalid, "the payload names no valid query"});
+    }
+    query = *std::move(asked);
+  }
+  server_.loop.Spawn(ServeBlockStatus(request, std::move(query)));
+}
+
 void Transmission::Finish(const Request& request, const Result<void>& result) {
   if (!result) return Fail(request, result.error());
   --executing_;
   StatsOf(request).bytes.Add(request.range.length);
-  sender_.queue().push_back(MakeSuccess(request));
+  sender_.queue().push_back(MakeSuccess(agreement_.replies, request));
   Commit(request);
 }
 

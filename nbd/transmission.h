@@ -39,13 +39,13 @@ class Transmission {
     kHeader,   // a whole request header
     kBudget,   // room in the budget for current_
     kTurn,     // the next turn of the loop: the export has had its share of this one
-    kPayload,  // the payload of current_, a WRITE, into write_data_
+    kPayload,  // the payload of current_, into payload_
     kSkip,     // the payload of current_, to be forgotten
     kNothing,  // no more requests will be served
   };
-  static constexpr uint32_t kReceivesPerTurn = 16;    // then other connections get theirs
-  static constexpr uint64_t kRequestCostBytes = 512;  // of the server's own memory
-  static constexpr size_t kStatusExtentsMax = 32u << 10;
+  static constexpr uint32_t kReceivesPerTurn = 16;        // then other connections get theirs
+  static constexpr uint64_t kRequestCostBytes = 512;      // of the server's own memory
+  static constexpr size_t kStatusExtentsMax = 32u << 10;  // of all contexts of a reply
   static constexpr uint64_t kStatusCostBytes = kStatusExtentsMax * 32;
   static constexpr uint64_t kCacheStepBytes = 256u << 10;
   static constexpr uint64_t kCacheBytesMax = 64u << 20;
@@ -67,7 +67,8 @@ class Transmission {
   Task<void> ServeTrim(Request request);
   Task<void> ServeWriteZeroes(Request request);
   Task<void> ServeCache(Request request);
-  Task<void> ServeBlockStatus(Request request);
+  Task<void> ServeBlockStatus(Request request, StatusQuery query);
+  void DispatchBlockStatus(const Request& request);
   Async<void> ReadAhead(ByteRange range);
 
   // Ends a request that Dispatch has started.
@@ -89,7 +90,8 @@ class Transmission {
   ReplySender sender_;
   WaitList idle_;
   Request current_;
-  PooledBuffer write_data_;
+  PooledBuffer payload_;  // of current_
+  size_t header_bytes_;   // of one request
   std::optional<Error> broken_rule_;
   uint32_t executing_ = 0;  // accepted requests that have no reply yet
   uint32_t logged_failures_ = 0;

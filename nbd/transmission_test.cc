@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 
 #include "engine/async/sync_wait.h"
@@ -30,44 +31,47 @@ class Transmit : public testing::Test {
   // Runs `requests` behind a negotiation; the answers start at the first reply.
   ServerScript Run(const ClientScript& requests, ReplyStyle style, size_t receive_max = SIZE_MAX) {
     ClientScript script;
-    if (style == ReplyStyle::kStructured) {
-      script.GoStructured("disk");
-    } else {
-      script.Flags().Go("disk");
-    }
-    ServerScript answer = talk_.Answers(script.Raw(requests.bytes()), receive_max);
+    script.GoInStyle(style, "disk").Raw(requests.bytes());
+    ServerScript answer = talk_.Answers(script, receive_max);
     EXPECT_TRUE(answer.Greeting());
-    const int option_replies = style == ReplyStyle::kStructured ? 5 : 2;
+    const int option_replies = ClientScript::OptionRepliesOfGo(style);
     for (int i = 0; i < option_replies; ++i) EXPECT_TRUE(answer.NextOptionReply());
     return answer;
   }
+  static ClientScript In(ReplyStyle style) {
+    ClientScript script;
+    if (style == ReplyStyle::kExtended) script.UseExtendedHeaders();
+    return script;
+  }
   // The error of one request on its own.
   WireError ErrorOf(const Request& request, ReplyStyle style = ReplyStyle::kStructured) {
-    ServerScript answer = Run(ClientScript().Request(request), style);
+    ServerScript answer = Run(In(style).Request(request), style);
     const auto reply = answer.NextReply(request.range.length);
     return reply ? reply->error : WireError{999};
   }
   Conversation talk_;
 };
 
+constexpr ReplyStyle kAllStyles[] = {ReplyStyle::kSimple, ReplyStyle::kStructured,
+                                     ReplyStyle::kExtended};
+
 TEST_F(Transmit, WhatIsWrittenIsRead) {
-  for (const ReplyStyle style : {ReplyStyle::kSimple, ReplyStyle::kStructured}) {
+  for (const ReplyStyle style : kAllStyles) {
     for (const size_t receive_max : {size_t{1}, size_t{1000}, SIZE_MAX}) {
       for (const size_t length : {size_t{1}, size_t{511}, size_t{4096}, size_t{100'000}}) {
         const auto data = Pattern(length, length);
-        ServerScript answer = Run(ClientScript()
-                                      .Write(1, 12'345, data)
-                                      .Request({.command = Command::kFlush, .cookie = 2}),
-                                  style, receive_max);
+        ServerScript answer =
+            Run(In(style).Write(1, 12'345, data).Request({.command = Command::kFlush, .cookie = 2}),
+                style, receive_max);
         EXPECT_EQ(answer.NextReply()->error, WireError::kNone);
         EXPECT_EQ(answer.NextReply()->cookie, 2u);
-        ServerScript back =
-            Run(ClientScript().Request(
-                    {.command = Command::kRead, .cookie = 3, .range = {12'345, length}}),
-                style);
+        ServerScript back = Run(
+            In(style).Request({.command = Command::kRead, .cookie = 3, .range = {12'345, length}}),
+            style);
         const auto read = back.NextReply(length);
         ASSERT_TRUE(read);
-        EXPECT_EQ(read->structured, style == ReplyStyle::kStructured);
+        EXPECT_EQ(read->structured, style != ReplyStyle::kSimple);
+        EXPECT_EQ(read->extended, style == ReplyStyle::kExtended);
         const size_t head = read->structured ? 8 : 0;
         EXPECT_TRUE(std::ranges::equal(ConstBytes(read->payload).subspan(head), data));
       }
@@ -106,7 +110,7 @@ TEST_F(Transmit, ZeroLengthSucceedsWithoutTheDevice) {
   talk_.device.KeepCalls();
   for (const Command command :
        {Command::kRead, Command::kWrite, Command::kTrim, Command::kCache, Command::kWriteZeroes}) {
-    for (const ReplyStyle style : {ReplyStyle::kSimple, ReplyStyle::kStructured}) {
+    for (const ReplyStyle style : kAllStyles) {
       EXPECT_EQ(ErrorOf({.command = command, .range = {4096, 0}}, style), WireError::kNone);
     }
   }
@@ -232,6 +236,61 @@ TEST_F(Transmit, TheBudgetBoundsWhatIsInFlight) {
   client->Abort();
   talk_.device.LetGo();
   talk_.loop.RunUntil([&] { return ended; });
+}
+
+// "Extended reply chunk message": nothing but extended replies, each with its request's offset.
+TEST_F(Transmit, ExtendedHeadersGetOnlyExtendedReplies) {
+  const auto data = Pattern(4096, 5);
+  constexpr uint64_t kLong = Conversation::kDiskBytes;
+  ServerScript answer =
+      Run(In(ReplyStyle::kExtended)
+              .Write(1, 8192, data)
+              .Request({.command = Command::kFlush, .cookie = 2, .range = {77, 0}})
+              .Request({.command = Command::kTrim, .cookie = 3, .range = {0, kLong}})
+              .Request({.command = Command::kWriteZeroes, .cookie = 4, .range = {0, kLong}})
+              .Request({.command = Command::kRead, .cookie = 5, .range = {100, 1}})
+              .Request({.command = Command::kRead, .cookie = 6, .range = {kLong, 1}})
+              .Request({.command = Command::kTrim, .cookie = 7, .range = {0, uint64_t{1} << 40}}),
+          ReplyStyle::kExtended, 50);
+  const uint64_t offsets[] = {8192, 77, 0, 0, 100, kLong, 0};
+  for (uint64_t i = 0; i < std::size(offsets); ++i) {
+    const auto reply = answer.NextReply();
+    ASSERT_TRUE(reply);
+    EXPECT_TRUE(reply->extended);
+    EXPECT_TRUE(reply->done);
+    ASSERT_GE(reply->cookie, 1u);
+    EXPECT_EQ(reply->request_offset, offsets[reply->cookie - 1]);
+    EXPECT_EQ(reply->error != WireError::kNone, reply->cookie >= 6) << reply->cookie;
+  }
+  EXPECT_TRUE(answer.empty());
+}
+
+TEST_F(Transmit, UnexpectedPayloadsAreSwallowed) {
+  const auto data = Pattern(5000, 5);
+  ClientScript script = In(ReplyStyle::kExtended);
+  for (const Command command : {Command::kRead, Command::kTrim, Command::kFlush, Command::kCache,
+                                Command::kWriteZeroes, Command{8}, Command{100}}) {
+    script.Request(
+        {.flags = kCommandPayloadLen, .command = command, .cookie = 1, .range = {0, 5000}});
+    script.Raw(data);
+  }
+  ServerScript answer =
+      Run(script.Request({.cookie = 2, .range = {0, 1}}), ReplyStyle::kExtended, 333);
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(answer.NextReply()->error, WireError::kInvalid);
+  EXPECT_EQ(answer.NextReply()->cookie, 2u);
+}
+
+TEST_F(Transmit, PayloadsThatCannotBeFramedDisconnect) {
+  std::array<std::byte, kExtendedRequestBytes> bare;
+  EncodeExtendedRequest(bare, {.command = Command::kWrite, .range = {0, 4096}});
+  EXPECT_TRUE(Run(ClientScript().Raw(bare), ReplyStyle::kExtended).empty());
+  EXPECT_TRUE(talk_.log.Mentions("without PAYLOAD_LEN"));
+  const Request huge{
+      .flags = kCommandPayloadLen, .command = Command::kTrim, .range = {0, UINT64_MAX}};
+  EXPECT_TRUE(Run(In(ReplyStyle::kExtended).Request(huge), ReplyStyle::kExtended).empty());
+  const Request compact{.cookie = 3, .range = {0, 1}};  // the wrong magic number
+  EXPECT_TRUE(Run(ClientScript().Request(compact), ReplyStyle::kExtended).empty());
+  EXPECT_TRUE(Run(In(ReplyStyle::kExtended).Request(compact), ReplyStyle::kSimple).empty());
 }
 
 class Stopping : public testing::Test {

@@ -33,6 +33,15 @@ void EncodeChunkHeader(Bytes to, const ChunkHeader& header) {
   StoreBe(to, 16, header.payload_bytes);
 }
 
+void EncodeExtendedChunkHeader(Bytes to, const ChunkHeader& header) {
+  StoreBe(to, 0, kExtendedReplyMagic);
+  StoreBe(to, 4, header.flags);
+  StoreBe(to, 6, std::to_underlying(header.type));
+  StoreBe(to, 8, header.cookie);
+  StoreBe(to, 16, header.request_offset);
+  StoreBe(to, 24, uint64_t{header.payload_bytes});
+}
+
 void EncodeOptionHeader(Bytes to, OptionCode option, uint32_t payload_bytes) {
   StoreBe(to, 0, kOptionMagic);
   StoreBe(to, 8, std::to_underlying(option));
@@ -48,6 +57,15 @@ void EncodeRequest(Bytes to, const Request& request) {
   StoreBe(to, 24, static_cast<uint32_t>(request.range.length));
 }
 
+void EncodeExtendedRequest(Bytes to, const Request& request) {
+  StoreBe(to, 0, kExtendedRequestMagic);
+  StoreBe(to, 4, request.flags);
+  StoreBe(to, 6, std::to_underlying(request.command));
+  StoreBe(to, 8, request.cookie);
+  StoreBe(to, 16, request.range.offset);
+  StoreBe(to, 24, request.range.length);
+}
+
 std::optional<OptionHeader> DecodeOptionHeader(ConstBytes from) {
   if (LoadBe<uint64_t>(from, 0) != kOptionMagic) return std::nullopt;
   return OptionHeader{.code = OptionCode{LoadBe<uint32_t>(from, 8)},
@@ -56,10 +74,22 @@ std::optional<OptionHeader> DecodeOptionHeader(ConstBytes from) {
 
 std::optional<Request> DecodeRequest(ConstBytes from) {
   if (LoadBe<uint32_t>(from, 0) != kRequestMagic) return std::nullopt;
-  return Request{.flags = LoadBe<uint16_t>(from, 4),
-                 .command = Command{LoadBe<uint16_t>(from, 6)},
-                 .cookie = LoadBe<uint64_t>(from, 8),
-                 .range = {LoadBe<uint64_t>(from, 16), LoadBe<uint32_t>(from, 24)}};
+  Request request{.flags = LoadBe<uint16_t>(from, 4),
+                  .command = Command{LoadBe<uint16_t>(from, 6)},
+                  .cookie = LoadBe<uint64_t>(from, 8),
+                  .range = {LoadBe<uint64_t>(from, 16), LoadBe<uint32_t>(from, 24)}};
+  if (request.command == Command::kWrite) request.payload_bytes = request.range.length;
+  return request;
+}
+
+std::optional<Request> DecodeExtendedRequest(ConstBytes from) {
+  if (LoadBe<uint32_t>(from, 0) != kExtendedRequestMagic) return std::nullopt;
+  Request request{.flags = LoadBe<uint16_t>(from, 4),
+                  .command = Command{LoadBe<uint16_t>(from, 6)},
+                  .cookie = LoadBe<uint64_t>(from, 8),
+                  .range = {LoadBe<uint64_t>(from, 16), LoadBe<uint64_t>(from, 24)}};
+  if ((request.flags & kCommandPayloadLen) != 0) request.payload_bytes = request.range.length;
+  return request;
 }
 
 std::string_view CommandName(Command command) noexcept {

@@ -22,6 +22,8 @@ inline constexpr uint64_t kOptionReplyMagic = 0x0003e889045565a9;
 inline constexpr uint32_t kRequestMagic = 0x25609513;
 inline constexpr uint32_t kSimpleReplyMagic = 0x67446698;
 inline constexpr uint32_t kStructuredReplyMagic = 0x668e33ef;
+inline constexpr uint32_t kExtendedRequestMagic = 0x21e41c71;
+inline constexpr uint32_t kExtendedReplyMagic = 0x6e8a278c;
 
 // "String" and "Size constraints": the limits of everything a peer may make long.
 inline constexpr uint32_t kStringBytesMax = 4096;               // names, descriptions, error texts
@@ -46,6 +48,7 @@ inline constexpr uint16_t kFlagSendDf = 1u << 7;
 inline constexpr uint16_t kFlagCanMultiConn = 1u << 8;
 inline constexpr uint16_t kFlagSendCache = 1u << 10;
 inline constexpr uint16_t kFlagSendFastZero = 1u << 11;
+inline constexpr uint16_t kFlagBlockStatusPayload = 1u << 12;
 
 // "Command flags".
 inline constexpr uint16_t kCommandFua = 1u << 0;
@@ -90,6 +93,10 @@ enum class OptionReply : uint32_t {
 // "Option reply types", NBD_REP_INFO.
 enum class InfoType : uint16_t { kExport = 0, kName = 1, kDescription = 2, kBlockSize = 3 };
 
+// The headers and replies a client has agreed to: plain, "Structured reply chunk message" (only the
+// replies change), "Extended request" and "Extended reply chunk message" (both change).
+enum class ReplyStyle : uint8_t { kSimple, kStructured, kExtended };
+
 // "Request types". A value from the wire may be none of these.
 enum class Command : uint16_t {
   kRead = 0,
@@ -108,6 +115,7 @@ enum class ChunkType : uint16_t {
   kOffsetData = 1,
   kOffsetHole = 2,
   kBlockStatus = 5,
+  kBlockStatusExtended = 6,
   kError = (1u << 15) + 1,
   kErrorOffset = (1u << 15) + 2,
 };
@@ -135,6 +143,7 @@ struct Request {
   Command command = Command::kRead;
   uint64_t cookie = 0;
   ByteRange range;                      // not yet checked: end() may wrap
+  uint64_t payload_bytes = 0;           // that follow the header; then range.length is the same
   std::chrono::nanoseconds arrived{0};  // when the server has read it, by its loop's clock
 };
 
@@ -147,6 +156,7 @@ struct ChunkHeader {
   ChunkType type = ChunkType::kNone;
   uint16_t flags = 0;
   uint64_t cookie = 0;
+  uint64_t request_offset = 0;  // extended headers only
   uint32_t payload_bytes = 0;
 };
 
@@ -155,8 +165,10 @@ inline constexpr size_t kClientFlagsBytes = 4;
 inline constexpr size_t kOptionHeaderBytes = 16;
 inline constexpr size_t kOptionReplyHeaderBytes = 20;
 inline constexpr size_t kRequestBytes = 28;
+inline constexpr size_t kExtendedRequestBytes = 32;
 inline constexpr size_t kSimpleReplyBytes = 16;
 inline constexpr size_t kChunkHeaderBytes = 20;
+inline constexpr size_t kExtendedChunkHeaderBytes = 32;
 inline constexpr size_t kExportNameZeroes = 124;  // after the reply to EXPORT_NAME
 
 // Each writes exactly the constant above to the front of `to`, which must be large enough.
@@ -164,13 +176,16 @@ void EncodeGreeting(Bytes to, uint16_t handshake_flags);
 void EncodeOptionReplyHeader(Bytes to, OptionCode option, OptionReply type, uint32_t payload_bytes);
 void EncodeSimpleReply(Bytes to, uint64_t cookie, WireError error);
 void EncodeChunkHeader(Bytes to, const ChunkHeader& header);
+void EncodeExtendedChunkHeader(Bytes to, const ChunkHeader& header);
 // What a client sends: for our own test clients.
 void EncodeOptionHeader(Bytes to, OptionCode option, uint32_t payload_bytes);
 void EncodeRequest(Bytes to, const Request& request);
+void EncodeExtendedRequest(Bytes to, const Request& request);
 
 // `from` holds at least the constant above; nothing when the magic number is wrong.
 std::optional<OptionHeader> DecodeOptionHeader(ConstBytes from);
 std::optional<Request> DecodeRequest(ConstBytes from);
+std::optional<Request> DecodeExtendedRequest(ConstBytes from);
 
 // For people; "unknown" for values that have no name.
 std::string_view CommandName(Command command) noexcept;

@@ -30,6 +30,20 @@ TEST(Wire, RequestsSurviveTheRoundTrip) {
   EXPECT_FALSE(DecodeRequest(bytes));
 }
 
+TEST(Wire, ExtendedRequestsHave64BitLengths) {
+  const Request request{.flags = kCommandPayloadLen,
+                        .command = Command::kBlockStatus,
+                        .cookie = 7,
+                        .range = {1, UINT64_MAX}};
+  std::array<std::byte, kExtendedRequestBytes> bytes;
+  EncodeExtendedRequest(bytes, request);
+  const auto decoded = DecodeExtendedRequest(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->range, request.range);
+  EXPECT_EQ(decoded->payload_bytes, UINT64_MAX);
+  EXPECT_FALSE(DecodeRequest(bytes));
+}
+
 TEST(Wire, OptionHeadersSurviveTheRoundTrip) {
   std::array<std::byte, kOptionHeaderBytes> bytes;
   EncodeOptionHeader(bytes, OptionCode::kGo, 77);

@@ -15,6 +15,7 @@ MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
   info_.cluster_bytes = kSlotBytes;
   info_.digest_block_bytes = kSlotBytes;
   info_.writable = writable;
+  info_.unmaps_quickly = true;
   info_.sealed = superblock.sealed;
   info_.parent = superblock.parent;
   if (superblock.sealed) {

@@ -42,13 +42,24 @@ ClientScript& ClientScript::MetaContext(OptionCode code, std::string_view name,
   return Option(code, payload.bytes());
 }
 
-ClientScript& ClientScript::GoStructured(std::string_view name) {
-  Flags().Option(OptionCode::kStructuredReply);
+ClientScript& ClientScript::GoInStyle(ReplyStyle style, std::string_view name) {
+  Flags();
+  if (style == ReplyStyle::kSimple) return Go(name);
+  const bool extended = style == ReplyStyle::kExtended;
+  Option(extended ? OptionCode::kExtendedHeaders : OptionCode::kStructuredReply);
+  if (extended) UseExtendedHeaders();
   MetaContext(OptionCode::kSetMetaContext, name, {"base:allocation"});
   return Go(name);
 }
 
 ClientScript& ClientScript::Request(const nbd::Request& request) {
+  if (extended_) {
+    std::array<std::byte, kExtendedRequestBytes> header;
+    nbd::Request adjusted = request;
+    if (request.command == Command::kWrite) adjusted.flags |= kCommandPayloadLen;
+    EncodeExtendedRequest(header, adjusted);
+    return Raw(header);
+  }
   std::array<std::byte, kRequestBytes> header;
   EncodeRequest(header, request);
   return Raw(header);
@@ -107,6 +118,13 @@ std::optional<ReceivedReply> ServerScript::NextReply(size_t data_bytes) {
     reply.type = ChunkType{LoadBe<uint16_t>(rest(), 6)};
     payload_bytes = LoadBe<uint32_t>(rest(), 16);
     at_ += kChunkHeaderBytes;
+  } else if (magic == kExtendedReplyMagic && rest().size() >= kExtendedChunkHeaderBytes) {
+    reply.structured = reply.extended = true;
+    reply.done = (LoadBe<uint16_t>(rest(), 4) & kChunkDone) != 0;
+    reply.type = ChunkType{LoadBe<uint16_t>(rest(), 6)};
+    reply.request_offset = LoadBe<uint64_t>(rest(), 16);
+    payload_bytes = LoadBe<uint64_t>(rest(), 24);
+    at_ += kExtendedChunkHeaderBytes;
   } else {
     return std::nullopt;
   }

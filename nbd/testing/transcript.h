@@ -33,8 +33,20 @@ class ClientScript {
                      std::initializer_list<InfoType> infos = {});
   ClientScript& MetaContext(OptionCode code, std::string_view name,
                             std::initializer_list<std::string_view> queries);
-  // The usual way into transmission, with structured replies and base:allocation.
-  ClientScript& GoStructured(std::string_view name = "");
+  // The usual way into transmission: with base:allocation unless replies are simple. The server
+  // answers with so many option replies.
+  ClientScript& GoInStyle(ReplyStyle style, std::string_view name = "");
+  static constexpr int OptionRepliesOfGo(ReplyStyle style) {
+    return style == ReplyStyle::kSimple ? 2 : 5;
+  }
+  ClientScript& GoStructured(std::string_view name = "") {
+    return GoInStyle(ReplyStyle::kStructured, name);
+  }
+  // Requests from here on have extended headers (and WRITE its flag).
+  ClientScript& UseExtendedHeaders() {
+    extended_ = true;
+    return *this;
+  }
   ClientScript& Request(const nbd::Request& request);
   ClientScript& Write(uint64_t cookie, uint64_t offset, ConstBytes payload, uint16_t flags = 0);
   ClientScript& Disconnect() { return Request({.command = Command::kDisconnect}); }
@@ -51,6 +63,7 @@ class ClientScript {
 
  private:
   std::vector<std::byte> bytes_;
+  bool extended_ = false;
 };
 
 struct ReceivedOptionReply {
@@ -62,6 +75,8 @@ struct ReceivedOptionReply {
 // A simple reply or one chunk of a structured one.
 struct ReceivedReply {
   bool structured = false;
+  bool extended = false;
+  uint64_t request_offset = 0;  // extended only
   bool done = true;
   ChunkType type = ChunkType::kNone;  // structured only
   uint64_t cookie = 0;

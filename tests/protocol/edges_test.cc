@@ -15,7 +15,19 @@ constexpr uint64_t kSize = TestServer::kDiskBytes;
 constexpr uint64_t kOffsets[] = {
     0,         1,     511,       uint64_t{1} << 31, UINT32_MAX,       uint64_t{1} << 32,
     kSize - 1, kSize, kSize + 1, uint64_t{1} << 63, UINT64_MAX - 511, UINT64_MAX};
-constexpr uint64_t kLengths[] = {0, 1, 511, 65536, (uint64_t{1} << 31), UINT32_MAX - 1, UINT32_MAX};
+constexpr uint64_t kLengths[] = {0,
+                                 1,
+                                 511,
+                                 65536,
+                                 (uint64_t{1} << 31),
+                                 UINT32_MAX - 1,
+                                 UINT32_MAX,
+                                 uint64_t{1} << 32,
+                                 kSize,
+                                 uint64_t{1} << 63,
+                                 UINT64_MAX};
+constexpr ReplyStyle kAllStyles[] = {ReplyStyle::kSimple, ReplyStyle::kStructured,
+                                     ReplyStyle::kExtended};
 
 bool Allowed(WireError error) {
   static const std::set<uint32_t> values = {0, 1, 5, 12, 22, 28, 75, 95, 108};
@@ -24,12 +36,13 @@ bool Allowed(WireError error) {
 
 TEST(Edges, EveryCommandWithEveryRange) {
   TestServer server;
-  for (const ReplyStyle style : {ReplyStyle::kSimple, ReplyStyle::kStructured}) {
+  for (const ReplyStyle style : kAllStyles) {
     WireClient client = server.ConnectAndGo(style);
     uint64_t cookie = 0;
     for (const unsigned command : {0u, 3u, 4u, 5u, 6u, 7u, 8u, 0x8000u}) {
       for (const uint64_t offset : kOffsets) {
         for (const uint64_t length : kLengths) {
+          if (length > UINT32_MAX && style != ReplyStyle::kExtended) continue;
           const Request request{.command = Command{static_cast<uint16_t>(command)},
                                 .cookie = ++cookie,
                                 .range = {offset, length}};
@@ -48,22 +61,24 @@ TEST(Edges, EveryCommandWithEveryRange) {
 
 TEST(Edges, WritesWithEveryOffset) {
   TestServer server;
-  WireClient client = server.ConnectAndGo(ReplyStyle::kStructured);
-  uint64_t cookie = 0;
-  for (const uint64_t offset : kOffsets) {
-    for (const uint64_t length : {uint64_t{0}, uint64_t{1}, uint64_t{511}, uint64_t{65536}}) {
-      const std::vector<std::byte> data(length, std::byte{0x42});
-      const Request request{
-          .command = Command::kWrite, .cookie = ++cookie, .range = {offset, length}};
-      const bool inside = offset <= kSize && length <= kSize - offset;
-      ASSERT_EQ(client.Ask(request, data), inside ? WireError::kNone : WireError::kNoSpace);
+  for (const ReplyStyle style : kAllStyles) {
+    WireClient client = server.ConnectAndGo(style);
+    uint64_t cookie = 0;
+    for (const uint64_t offset : kOffsets) {
+      for (const uint64_t length : {uint64_t{0}, uint64_t{1}, uint64_t{511}, uint64_t{65536}}) {
+        const std::vector<std::byte> data(length, std::byte{0x42});
+        const Request request{
+            .command = Command::kWrite, .cookie = ++cookie, .range = {offset, length}};
+        const bool inside = offset <= kSize && length <= kSize - offset;
+        ASSERT_EQ(client.Ask(request, data), inside ? WireError::kNone : WireError::kNoSpace);
+      }
     }
   }
 }
 
 TEST(Edges, EveryCombinationOfFlagsOnEveryCommand) {
   TestServer server;
-  for (const ReplyStyle style : {ReplyStyle::kSimple, ReplyStyle::kStructured}) {
+  for (const ReplyStyle style : kAllStyles) {
     WireClient client = server.ConnectAndGo(style);
     uint64_t cookie = 0;
     for (uint16_t command = 0; command < 10; ++command) {
@@ -73,7 +88,10 @@ TEST(Edges, EveryCombinationOfFlagsOnEveryCommand) {
                               .command = Command{command},
                               .cookie = ++cookie,
                               .range = {0, 4096}};
-        const std::vector<std::byte> payload(Command{command} == Command::kWrite ? 4096 : 0);
+        const bool has_payload =
+            Command{command} == Command::kWrite ||
+            (style == ReplyStyle::kExtended && (request.flags & kCommandPayloadLen) != 0);
+        const std::vector<std::byte> payload(has_payload ? 4096 : 0);
         ASSERT_TRUE(Allowed(client.Ask(request, payload)))
             << "command " << command << " flags " << flags;
       }

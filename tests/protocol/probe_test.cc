@@ -52,6 +52,22 @@ TEST(Probe, AWritePastTheEndIsENOSPCAndTheConnectionStays) {
   }
 }
 
+TEST(Probe, ZeroesOf64BitsAreOneRequest) {
+  TestServer server;
+  WireClient client = server.ConnectAndGo(ReplyStyle::kExtended);
+  const ByteRange all{0, TestServer::kDiskBytes};
+  uint64_t cookie = 0;
+  for (const Command command : {Command::kTrim, Command::kWriteZeroes, Command::kCache}) {
+    EXPECT_EQ(client.Ask({.command = command, .cookie = ++cookie, .range = all}), WireError::kNone);
+  }
+  client.Send(ClientScript().UseExtendedHeaders().Request(
+      {.command = Command::kBlockStatus, .cookie = 99, .range = all}));
+  const auto status = client.NextReply();
+  ASSERT_TRUE(status);
+  ASSERT_EQ(status->payload.size(), 8u + 16);
+  EXPECT_EQ(LoadBe<uint64_t>(status->payload, 8), TestServer::kDiskBytes);
+}
+
 TEST(Probe, AWriteOf70MiBIsDropped) {
   TestServer server;
   WireClient client = server.ConnectAndGo(ReplyStyle::kSimple);
@@ -132,8 +148,9 @@ TEST(Probe, EveryOptionOneByteAtATime) {
   script.Flags()
       .Option(OptionCode::kList)
       .Option(OptionCode::kStartTls)
-      .Option(OptionCode::kExtendedHeaders)
       .Option(OptionCode::kStructuredReply)
+      .Option(OptionCode::kExtendedHeaders)
+      .UseExtendedHeaders()
       .MetaContext(OptionCode::kListMetaContext, "disk", {})
       .MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation"})
       .Info(OptionCode::kInfo, "disk", {InfoType::kName})
@@ -142,17 +159,17 @@ TEST(Probe, EveryOptionOneByteAtATime) {
   for (const std::byte byte : script.bytes()) EXPECT_TRUE(client.Send(ConstBytes(&byte, 1)));
   EXPECT_TRUE(client.Greeting());
   const OptionReply expected[] = {
-      OptionReply::kServer,   OptionReply::kAck,         OptionReply::kErrUnsup,
-      OptionReply::kErrUnsup, OptionReply::kAck,         OptionReply::kMetaContext,
-      OptionReply::kAck,      OptionReply::kMetaContext, OptionReply::kAck,
-      OptionReply::kInfo,     OptionReply::kInfo,        OptionReply::kAck,
-      OptionReply::kInfo,     OptionReply::kAck};
+      OptionReply::kServer,      OptionReply::kAck,  OptionReply::kErrPolicy,
+      OptionReply::kAck,         OptionReply::kAck,  OptionReply::kMetaContext,
+      OptionReply::kMetaContext, OptionReply::kAck,  OptionReply::kMetaContext,
+      OptionReply::kAck,         OptionReply::kInfo, OptionReply::kInfo,
+      OptionReply::kAck,         OptionReply::kInfo, OptionReply::kAck};
   for (const OptionReply type : expected) {
     const auto reply = client.NextOptionReply();
     ASSERT_TRUE(reply);
     EXPECT_EQ(reply->type, type);
   }
-  EXPECT_EQ(client.NextReply()->type, ChunkType::kBlockStatus);
+  EXPECT_EQ(client.NextReply()->type, ChunkType::kBlockStatusExtended);
 }
 
 TEST(Probe, ConnectionsSeeEachOthersWrites) {

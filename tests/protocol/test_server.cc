@@ -58,16 +58,12 @@ WireClient TestServer::Connect() {
 
 WireClient TestServer::ConnectAndGo(ReplyStyle style) {
   WireClient client = Connect();
-  ClientScript script;
-  if (style == ReplyStyle::kStructured) {
-    script.GoStructured("disk");
-  } else {
-    script.Flags().Go("disk");
-  }
-  client.Send(script);
+  client.SetStyle(style);
+  client.Send(ClientScript().GoInStyle(style, "disk"));
   EXPECT_TRUE(client.Greeting());
-  const int replies = style == ReplyStyle::kStructured ? 5 : 2;
-  for (int i = 0; i < replies; ++i) EXPECT_TRUE(client.NextOptionReply());
+  for (int i = 0; i < ClientScript::OptionRepliesOfGo(style); ++i) {
+    EXPECT_TRUE(client.NextOptionReply());
+  }
   return client;
 }
 

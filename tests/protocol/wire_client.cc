@@ -63,6 +63,11 @@ std::optional<ReceivedReply> WireClient::NextReply(size_t data_bytes) {
     if (!length) return std::nullopt;
     bytes->insert(bytes->end(), length->begin(), length->end());
     rest = LoadBe<uint32_t>(*length, 0);
+  } else if (LoadBe<uint32_t>(*bytes, 0) == kExtendedReplyMagic) {
+    const auto more = Receive(kExtendedChunkHeaderBytes - kSimpleReplyBytes);
+    if (!more) return std::nullopt;
+    bytes->insert(bytes->end(), more->begin(), more->end());
+    rest = LoadBe<uint64_t>(*more, 8);
   } else if (LoadBe<uint32_t>(*bytes, 4) != 0) {
     rest = 0;
   }
@@ -75,6 +80,7 @@ std::optional<ReceivedReply> WireClient::NextReply(size_t data_bytes) {
 WireError WireClient::Ask(const Request& request, ConstBytes payload) {
   constexpr WireError kNoAnswer{999};
   ClientScript script;
+  if (style_ == ReplyStyle::kExtended) script.UseExtendedHeaders();
   script.Request(request).Raw(payload);
   if (!Send(script)) return kNoAnswer;
   const size_t data_bytes = request.command == Command::kRead ? request.range.length : 0;

@@ -33,12 +33,16 @@ class WireClient {
   // True when the server closes the connection without another byte.
   bool AtEnd();
 
+  // What Ask speaks; must be what was negotiated.
+  void SetStyle(ReplyStyle style) noexcept { style_ = style; }
+
   void ShutdownWrite();
   void Close() { socket_.Close(); }
   [[nodiscard]] int fd() const noexcept { return socket_.get(); }
 
  private:
   UniqueFd socket_;
+  ReplyStyle style_ = ReplyStyle::kSimple;
 };
 
 }  // namespace mica::nbd
