@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -62,6 +63,19 @@ struct CheckReport {
   }
 };
 
+struct PackTotals {
+  uint64_t goal_bytes = 0;     // content to be packed
+  uint64_t content_bytes = 0;  // of it packed so far
+  uint64_t stored_bytes = 0;   // what that takes
+};
+
+struct PackOptions {
+  int level = 9;                 // zstd, 1 to 19
+  uint32_t chunk_bytes = 32768;  // 16, 32 or 64 KiB are compressed together, and read together
+  uint32_t threads = 0;          // beside the loop's own; 0: that one does it all
+  std::function<void(const PackTotals&)> on_progress;  // may be empty; called often, must be quick
+};
+
 enum class CheckScope : uint8_t { kMetadata, kMetadataAndData };
 
 class ImageFormat {
@@ -87,6 +101,19 @@ class ImageFormat {
 
   // Makes the image immutable and gives it an identity; see docs. The file must be writable.
   virtual Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const = 0;
+
+  // Whether Pack would do, once the image is sealed; otherwise kUnsupported with what helps, or
+  // kInvalidArgument for wrong options.
+  virtual Async<void> CheckPackable(Host& host, const std::filesystem::path& path,
+                                    const PackOptions& options) const = 0;
+
+  // Writes the sealed image at `source` anew at `target`, which must not exist: compressed, in
+  // guest order, with the same identity and parent, so that it can take the source's name under its
+  // children. Synced and verified when it returns; the caller renames it into place and syncs the
+  // directory. Errors of CheckPackable.
+  virtual Async<PackTotals> Pack(Host& host, const std::filesystem::path& source,
+                                 const std::filesystem::path& target,
+                                 const PackOptions& options) const = 0;
 
   virtual Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
                                    CheckScope scope) const = 0;

@@ -35,6 +35,19 @@ void AppendLine(std::string& text, std::string_view label, std::string_view valu
   text += fmt::format("{}: {}\n", label, value);
 }
 
+void AppendCompression(std::string& text, const CompressionInfo& compression) {
+  AppendLine(text, "compression",
+             fmt::format("{} level {}, chunks of {}", compression.codec, compression.level,
+                         FormatBytes(compression.chunk_bytes)));
+  const double ratio = compression.stored_bytes == 0
+                           ? 1
+                           : static_cast<double>(compression.content_bytes) /
+                                 static_cast<double>(compression.stored_bytes);
+  AppendLine(text, "compressed size",
+             fmt::format("{} of {} (ratio {:.2f})", FormatBytes(compression.stored_bytes),
+                         FormatBytes(compression.content_bytes), ratio));
+}
+
 std::string TextOf(const LayerView& view) {
   const LayerInfo& info = view.info;
   std::string text;
@@ -45,6 +58,7 @@ std::string TextOf(const LayerView& view) {
   AppendLine(text, "cluster size", fmt::format("{} bytes", info.cluster_bytes));
   AppendLine(text, "checksums", info.digest_block_bytes != 0 ? "yes" : "no");
   AppendLine(text, "sealed", info.sealed ? "yes" : "no");
+  if (info.compression) AppendCompression(text, *info.compression);
   if (view.in_use) AppendLine(text, "in use", "yes");
   if (info.identity) {
     AppendLine(text, "uuid", UuidText(info.identity->uuid));

@@ -20,7 +20,8 @@ constexpr VerbText kText{
     .notes =
         "For people: the stored ranges with their place and file. As JSON: an array that covers\n"
         "the disk, with the fields of qemu-img map (start, length, depth, present, zero, data,\n"
-        "offset). An image that is being used is mapped all the same, as of its last state on\n"
+        "compressed, offset). An image that is being used is mapped all the same, as of its last "
+        "state on\n"
         "disk."};
 
 struct MapOptions {
@@ -34,9 +35,10 @@ class JsonTable {
   explicit JsonTable(Output& output) : output_(output) {}
 
   void Add(const MapEntry& entry) {
-    nlohmann::json record{{"start", entry.guest.offset}, {"length", entry.guest.length},
-                          {"depth", entry.depth},        {"present", entry.present},
-                          {"zero", entry.zero},          {"data", entry.data}};
+    nlohmann::json record{
+        {"start", entry.guest.offset},   {"length", entry.guest.length}, {"depth", entry.depth},
+        {"present", entry.present},      {"zero", entry.zero},           {"data", entry.data},
+        {"compressed", entry.compressed}};
     if (entry.host_offset) record["offset"] = *entry.host_offset;
     output_.Text((first_ ? "[" : ",\n") + record.dump());
     first_ = false;

@@ -29,6 +29,7 @@ class Merger {
   static bool Continues(const MapEntry& before, const MapEntry& after) {
     if (before.depth != after.depth || before.present != after.present ||
         before.zero != after.zero || before.data != after.data ||
+        before.compressed != after.compressed ||
         before.host_offset.has_value() != after.host_offset.has_value()) {
       return false;
     }
@@ -53,6 +54,7 @@ Async<void> AddStored(ImageChain& chain, MapEntry state, Merger& merger) {
     if (extent.kind == ExtentKind::kData) {
       entry.host_offset = extent.host_offset + (entry.guest.offset - extent.guest.offset);
     }
+    entry.compressed = extent.kind == ExtentKind::kCompressed;
     merger.Add(entry);
   }
   co_return Result<void>();

@@ -15,6 +15,7 @@ struct MapEntry {
   bool present = false;                 // some layer of the chain has something about it
   bool zero = false;                    // reads zero
   bool data = false;                    // is stored
+  bool compressed = false;              // and is part of a compressed chunk
   std::optional<uint64_t> host_offset;  // in the file of the layer at `depth`
 };
 

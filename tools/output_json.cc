@@ -24,6 +24,14 @@ nlohmann::json ToJson(const LayerView& view) {
                       {"checksums", view.info.digest_block_bytes != 0},
                       {"sealed", view.info.sealed},
                       {"in-use", view.in_use}};
+  if (view.info.compression) {
+    const CompressionInfo& compression = *view.info.compression;
+    json["compression"] = {{"codec", compression.codec},
+                           {"level", compression.level},
+                           {"chunk-size", compression.chunk_bytes},
+                           {"content-bytes", compression.content_bytes},
+                           {"stored-bytes", compression.stored_bytes}};
+  }
   if (view.info.identity) json["identity"] = ToJson(*view.info.identity);
   if (view.info.parent) {
     nlohmann::json parent{{"path", view.info.parent->path},

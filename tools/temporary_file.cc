@@ -90,6 +90,7 @@ Async<void> CheckDestination(Host& host, std::filesystem::path path, OnExisting 
             "{}: expected no file of that name, found one; try another name, or remove it first",
             path.native())};
   }
+  if (on_existing == OnExisting::kReplaceInUse) co_return Result<void>();
   OpenOptions probe;
   probe.writable = true;
   probe.lock = FileLock::kExclusive;

@@ -14,7 +14,11 @@ namespace mica {
 // end it. Once, in main; a verb that handles those signals itself replaces this.
 void RemoveTemporaryFilesOnSignal();
 
-enum class OnExisting : uint8_t { kRefuse, kReplace };
+enum class OnExisting : uint8_t {
+  kRefuse,
+  kReplace,
+  kReplaceInUse,  // also a file that somebody has open, who keeps the old one
+};
 
 // kExists with a hint when there is something at `path` that is not to be replaced; kBusy when it
 // is to be replaced and in use; kUnsupported for a block device.

@@ -10,6 +10,8 @@
 #include "formats/mica/map_walk.h"
 #include "formats/mica/mica_format.h"
 #include "formats/mica/open_image.h"
+#include "formats/mica/packed/packed_check.h"
+#include "formats/mica/packed/packed_layer.h"
 
 namespace mica {
 
@@ -152,8 +154,11 @@ Async<CheckReport> MicaFormat::Check(Host& host, const std::filesystem::path& pa
                                      CheckScope scope) const {
   OpenOptions options;
   options.lock = FileLock::kShared;
+  CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
+  CO_ASSIGN(const bool is_packed, co_await packed::IsPacked(*file));
+  if (is_packed) co_return co_await packed::CheckPacked(path, *file, scope);
   CO_ASSIGN(const std::shared_ptr<native::OpenImage> open,
-            co_await native::OpenMicaFile(host, path, options));
+            co_await native::OpenMicaImage(host, path, std::move(file), options));
   CheckReport report;
   CO_ASSIGN(const uint64_t size, co_await open->image.file->Size());
   native::Checker checker(open->image, scope, report, size / native::kSlotBytes);

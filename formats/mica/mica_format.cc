@@ -8,6 +8,8 @@
 
 #include "formats/identity_text.h"
 #include "formats/mica/mica_layer.h"
+#include "formats/mica/packed/packed_layer.h"
+#include "formats/mica/packed/packer.h"
 
 namespace mica {
 
@@ -73,21 +75,33 @@ Result<native::Superblock> NewSuperblock(const CreateOptions& options) {
 }  // namespace
 
 bool MicaFormat::Probe(ConstBytes head) const noexcept {
-  if (native::LooksLikeSuperblock(head)) return true;
+  if (native::LooksLikeSuperblock(head) || packed::LooksPacked(head)) return true;
   return head.size() > kSlotBytes && native::LooksLikeSuperblock(head.subspan(kSlotBytes));
 }
 
 Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem::path& path,
                                                const LayerOpenOptions& options) const {
   const OpenOptions host_options = HostOptions(options);
+  CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, host_options));
+  CO_ASSIGN(const bool is_packed, co_await packed::IsPacked(*file));
+  if (is_packed) {
+    if (options.writable) co_return packed::ReadOnly(path);
+    if (options.snapshot) {
+      co_return Error{Errc::kNotFound,
+                      fmt::format("{}: there is no snapshot '{}'; a compressed image has none",
+                                  path.string(), *options.snapshot)};
+    }
+    co_return co_await packed::OpenPacked(path, std::move(file));
+  }
   if (options.snapshot) {
+    file.reset();
     const std::string name = *options.snapshot;
     CO_ASSIGN(std::shared_ptr<native::OpenImage> view,
               co_await native::OpenMicaSnapshot(host, path, host_options, name));
     co_return std::make_unique<native::MicaLayer>(std::move(view), false);
   }
   CO_ASSIGN(std::shared_ptr<native::OpenImage> open,
-            co_await native::OpenMicaFile(host, path, host_options));
+            co_await native::OpenMicaImage(host, path, std::move(file), host_options));
   std::unique_ptr<Layer> layer =
       std::make_unique<native::MicaLayer>(std::move(open), options.writable);
   co_return layer;
@@ -110,6 +124,30 @@ Async<void> MicaFormat::Create(Host& host, const std::filesystem::path& path,
   CO_TRY(co_await native::WriteSuperblock(*file, superblock, 0));
   CO_TRY(co_await native::WriteSuperblock(*file, superblock, 1));
   co_return co_await file->Sync();
+}
+
+Async<void> MicaFormat::CheckPackable(Host& host, const std::filesystem::path& path,
+                                      const PackOptions& options) const {
+  CO_TRY(packed::CheckOptions(options));
+  const OpenOptions look;  // without a lock: the image may be in use as a parent
+  CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, look));
+  CO_ASSIGN(const bool is_packed, co_await packed::IsPacked(*file));
+  if (is_packed) {
+    co_return Error{Errc::kUnsupported,
+                    fmt::format("{}: is compressed already; to compress it in another way, copy it "
+                                "with `mica convert` and seal the copy",
+                                path.string())};
+  }
+  Result<native::SuperblockChoice> chosen = co_await native::ReadSuperblock(*file);
+  if (!chosen) co_return std::move(chosen).error().WithContext(path.string());
+  co_return packed::CheckNoSnapshots(path, chosen->superblock);
+}
+
+Async<PackTotals> MicaFormat::Pack(Host& host, const std::filesystem::path& source,
+                                   const std::filesystem::path& target,
+                                   const PackOptions& options) const {
+  CO_TRY(co_await CheckPackable(host, source, options));
+  co_return co_await packed::Pack(host, source, target, options);
 }
 
 }  // namespace mica

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The native `mica` format: FORMAT.md.
+// The native `mica` format: FORMAT.md, and that of packed (sealed and compressed) images:
+// packed/FORMAT.md. One format to its users: a packed image has the identity of the one it was made
+// from.
 #pragma once
 
 #include "formats/format.h"
@@ -9,7 +11,8 @@ namespace mica {
 class MicaFormat final : public ImageFormat {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "mica"; }
-  // Looks at both superblocks, so that damage to one does not turn the image into raw bytes.
+  // Looks at both superblocks or headers, so that damage to one does not turn the image into raw
+  // bytes.
   [[nodiscard]] bool Probe(ConstBytes head) const noexcept override;
   // A sealed image is kReadOnly to a writable open. A log that was not closed is replayed; a
   // read-only open does so in memory and writes nothing.
@@ -20,6 +23,12 @@ class MicaFormat final : public ImageFormat {
                      const CreateOptions& options) const override;
   // Of a sealed image: its identity, and nothing is changed.
   Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const override;
+  // An image with snapshots is not, nor one that is packed already.
+  Async<void> CheckPackable(Host& host, const std::filesystem::path& path,
+                            const PackOptions& options) const override;
+  Async<PackTotals> Pack(Host& host, const std::filesystem::path& source,
+                         const std::filesystem::path& target,
+                         const PackOptions& options) const override;
   Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
                            CheckScope scope) const override;
 };

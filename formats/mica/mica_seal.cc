@@ -6,6 +6,7 @@
 #include "formats/mica/map_walk.h"
 #include "formats/mica/mica_format.h"
 #include "formats/mica/open_image.h"
+#include "formats/mica/packed/packed_layer.h"
 #include "formats/seal_digest.h"
 
 namespace mica {
@@ -47,31 +48,36 @@ LayerIdentity IdentityOf(const native::Superblock& superblock) {
   return identity;
 }
 
-// The identity of an image that is sealed already; otherwise why it could not be opened.
-Async<LayerIdentity> IdentityOfSealed(Host& host, const std::filesystem::path& path,
-                                      Error why_not_writable) {
-  OpenOptions options;
-  options.lock = FileLock::kShared;
-  const Result<std::shared_ptr<native::OpenImage>> open =
-      co_await native::OpenMicaFile(host, path, options);
-  if (!open || !(*open)->image.superblock.sealed) co_return why_not_writable;
-  co_return IdentityOf((*open)->image.superblock);
+// The identity of an image that is sealed already, in whatever form; empty if it is not. A sealed
+// image does not change any more, so no lock is needed: its children may have it open.
+Async<std::optional<LayerIdentity>> IdentityOfSealed(Host& host,
+                                                     const std::filesystem::path& path) {
+  std::optional<LayerIdentity> identity;
+  const OpenOptions options;
+  CO_ASSIGN(const std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
+  CO_ASSIGN(const bool is_packed, co_await packed::IsPacked(*file));
+  if (is_packed) {
+    Result<packed::Header> header = co_await packed::ReadHeader(*file);
+    if (!header) co_return std::move(header).error().WithContext(path.string());
+    identity = header->identity;
+    co_return identity;
+  }
+  const Result<native::SuperblockChoice> chosen = co_await native::ReadSuperblock(*file);
+  if (chosen && chosen->superblock.sealed) identity = IdentityOf(chosen->superblock);
+  co_return identity;  // of an image that cannot be read, the writable open tells more
 }
 
 }  // namespace
 
 Async<LayerIdentity> MicaFormat::Seal(Host& host, const std::filesystem::path& path) const {
+  CO_ASSIGN(const std::optional<LayerIdentity> known, co_await IdentityOfSealed(host, path));
+  if (known) co_return *known;
   OpenOptions options;
   options.writable = true;
   options.direct = true;
   options.lock = FileLock::kExclusive;
-  Result<std::shared_ptr<native::OpenImage>> opened =
-      co_await native::OpenMicaFile(host, path, options);
-  if (!opened) {
-    if (opened.error().code != Errc::kReadOnly) co_return opened.error();
-    co_return co_await IdentityOfSealed(host, path, opened.error());
-  }
-  const std::shared_ptr<native::OpenImage> open = *std::move(opened);
+  CO_ASSIGN(const std::shared_ptr<native::OpenImage> open,
+            co_await native::OpenMicaFile(host, path, options));
   const std::optional<ParentReference>& parent = open->image.superblock.parent;
   if (parent && !parent->identity) {
     co_return Error{Errc::kInvalidArgument,

@@ -170,6 +170,12 @@ Async<std::shared_ptr<OpenImage>> OpenMicaSnapshot(Host& host, std::filesystem::
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
                                                OpenOptions options) {
   CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
+  co_return co_await OpenMicaImage(host, std::move(path), std::move(file), options);
+}
+
+Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
+                                                std::unique_ptr<BlockFile> file,
+                                                OpenOptions options) {
   Result<SuperblockChoice> chosen = co_await ReadSuperblock(*file);
   if (!chosen) co_return std::move(chosen).error().WithContext(path.string());
   Result<void> openable = CheckOpenable(chosen->superblock, options.writable);

@@ -66,6 +66,11 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
                                                OpenOptions options);
 
+// The same with a file that was opened with these options.
+Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
+                                                std::unique_ptr<BlockFile> file,
+                                                OpenOptions options);
+
 // The snapshot of that name as an image that cannot be written: its map, its size and its history.
 // kNotFound when there is none. Without a lock somebody may delete it meanwhile; what is read is
 // still verified.

@@ -19,6 +19,12 @@ class RawFormat final : public ImageFormat {
   Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const override;
   // A sealed file: the sidecar's own hashes, and with kMetadataAndData every block against its
   // digest. An unsealed one has nothing to check.
+  // Never: a raw image has no room for tables, and its children name it as raw.
+  Async<void> CheckPackable(Host& host, const std::filesystem::path& path,
+                            const PackOptions& options) const override;
+  Async<PackTotals> Pack(Host& host, const std::filesystem::path& source,
+                         const std::filesystem::path& target,
+                         const PackOptions& options) const override;
   Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
                            CheckScope scope) const override;
 };

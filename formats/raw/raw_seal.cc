@@ -116,6 +116,24 @@ Async<LayerIdentity> RawFormat::Seal(Host& host, const std::filesystem::path& pa
   co_return header->identity;
 }
 
+Async<void> RawFormat::CheckPackable(Host&, const std::filesystem::path& path,
+                                     const PackOptions&) const {
+  co_return Error{
+      Errc::kUnsupported,
+      fmt::format(
+          "{}: expected a mica image to compress, found a raw one, which its deltas name as "
+          "raw; make a compressed master of it with `mica convert -O mica {} MASTER` and "
+          "`mica seal --compress MASTER`, then carry the deltas over with `mica rebase "
+          "DELTA --onto MASTER`",
+          path.string(), path.string())};
+}
+
+Async<PackTotals> RawFormat::Pack(Host& host, const std::filesystem::path& source,
+                                  const std::filesystem::path&, const PackOptions& options) const {
+  CO_TRY(co_await CheckPackable(host, source, options));
+  co_return PackTotals();
+}
+
 Async<CheckReport> RawFormat::Check(Host& host, const std::filesystem::path& path,
                                     CheckScope scope) const {
   CheckReport report;
