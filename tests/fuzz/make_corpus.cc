@@ -6,6 +6,7 @@
 
 #include "engine/async/memory_loop.h"
 #include "engine/async/sync_wait.h"
+#include "engine/base/prng.h"
 #include "engine/image_chain.h"
 #include "engine/io/memory_host.h"
 #include "formats/mica/log_page.h"
@@ -80,6 +81,41 @@ std::vector<std::byte> SuperblockWithHistory() {
   return block;
 }
 
+// A packed image of all kinds of extents and chunks. With `blocks` far apart, its tables have more
+// than one level.
+std::vector<std::byte> MakePackedImage(uint32_t chunk_bytes, uint32_t blocks) {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  CreateOptions create;
+  create.virtual_size = (16 << 20) + 700;
+  create.extra["log_size"] = "32768";
+  create.extra["uuid"] = "00112233-4455-4677-8899-aabbccddeeff";
+  const MicaFormat format;
+  SyncWait(loop, format.Create(host, "/d", create)).value();
+  OpenChainOptions open;
+  open.writable = true;
+  auto chain = SyncWait(loop, OpenChain(host, "/d", open)).value();
+  Prng prng(1);
+  for (uint32_t i = 0; i < blocks; ++i) {
+    const std::vector<std::byte> data(4096, static_cast<std::byte>(i));
+    SyncWait(loop, chain->Write(i * 8192, data, Durability::kVolatile)).value();
+  }
+  std::vector<std::byte> noise(12288);
+  for (std::byte& byte : noise) byte = static_cast<std::byte>(prng.Next());
+  SyncWait(loop, chain->Write(12 << 20, noise, Durability::kVolatile)).value();
+  SyncWait(loop, chain->Write(16 << 20, ConstBytes(noise).first(700), Durability::kVolatile))
+      .value();
+  SyncWait(loop, chain->Discard({13 << 20, 1 << 20}, Durability::kVolatile)).value();
+  SyncWait(loop, chain->Close()).value();
+  chain.reset();
+  SyncWait(loop, format.Seal(host, "/d")).value();
+  PackOptions pack;
+  pack.level = 1;
+  pack.chunk_bytes = chunk_bytes;
+  SyncWait(loop, format.Pack(host, "/d", "/p", pack)).value();
+  return host.Content("/p").value();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -89,6 +125,8 @@ int main(int argc, char** argv) {
   const std::vector<std::byte> unclean = MakeImage(false);
   Save(root / "mica_image" / "clean", clean);
   Save(root / "mica_image" / "unclean", unclean);
+  Save(root / "packed_image" / "small", MakePackedImage(65536, 10));
+  Save(root / "packed_image" / "levels", MakePackedImage(16384, 400));
   const std::filesystem::path decoders = root / "mica_decoders";
   SaveDecoderInput(decoders / "superblock", 0, ConstBytes(clean).first(4096));
   SaveDecoderInput(decoders / "superblock_with_history", 0, SuperblockWithHistory());
