@@ -64,8 +64,14 @@ struct ExportStats {
   std::array<CommandStats, kCommands> commands;
   Counter connections;  // ever made
 
-  CommandStats& of(Command command) noexcept {
-    return commands[std::min<size_t>(std::to_underlying(command), kCommands - 1)];
+  CommandStats& of(Command command) noexcept { return commands[IndexOf(command)]; }
+  [[nodiscard]] const CommandStats& of(Command command) const noexcept {
+    return commands[IndexOf(command)];
+  }
+
+ private:
+  static size_t IndexOf(Command command) noexcept {
+    return std::min<size_t>(std::to_underlying(command), kCommands - 1);
   }
 };
 

@@ -15,7 +15,7 @@ bool FitsTheProtocol(std::string_view text) {
 
 }  // namespace
 
-Result<void> ExportTable::Add(Export added) {
+Result<std::shared_ptr<ServedExport>> ExportTable::Add(Export added) {
   if (!FitsTheProtocol(added.name) || !FitsTheProtocol(added.description)) {
     return Error{Errc::kInvalidArgument,
                  fmt::format("export {}: names and descriptions have at most {} bytes and no NUL",
@@ -27,7 +27,7 @@ Result<void> ExportTable::Add(Export added) {
   }
   entries_.push_back(std::make_shared<ServedExport>(std::move(added)));
   by_name_.emplace(entries_.back()->content.name, entries_.back());
-  return {};
+  return entries_.back();
 }
 
 std::shared_ptr<ServedExport> ExportTable::Remove(std::string_view name) {

@@ -65,7 +65,7 @@ class ExportLease {
 class ExportTable {
  public:
   // kExists for a name that is taken, kInvalidArgument for one the protocol cannot carry.
-  Result<void> Add(Export added);
+  Result<std::shared_ptr<ServedExport>> Add(Export added);
 
   // Nobody finds it any more; who has it keeps it. Null when there is none of that very name.
   std::shared_ptr<ServedExport> Remove(std::string_view name);

@@ -37,13 +37,13 @@ size_t Server::AddLoop(EventLoop& loop) {
   return shards_.size() - 1;
 }
 
-Async<void> Server::Remove(std::string name) {
+Async<void> Server::Remove(std::string name, std::chrono::nanoseconds grace) {
   const std::shared_ptr<ServedExport> removed = exports_.Remove(name);
   if (removed == nullptr) {
     co_return Error{Errc::kNotFound, fmt::format("there is no export {}", Quoted(name))};
   }
   Shard& shard = *shards_[removed->content.shard];
-  const std::function<Async<void>()> drain = [&] { return shard.Drain(*removed); };
+  const std::function<Async<void>()> drain = [&] { return shard.Drain(*removed, grace); };
   co_return co_await CallOn(loop_, shard.loop(), drain);
 }
 

@@ -28,11 +28,12 @@ class Server final : private ShardObserver {
   // Another thread turns the loop from now until the server is destroyed.
   size_t AddLoop(EventLoop& loop);
 
+  [[nodiscard]] EventLoop& loop() const noexcept { return loop_; }
   [[nodiscard]] ExportTable& exports() noexcept { return exports_; }
   // Takes an export away: new clients do not find it, those that use it get their outstanding
-  // replies and ESHUTDOWN for what is new, then are disconnected. Its device is free afterwards.
-  // kNotFound.
-  Async<void> Remove(std::string name);
+  // replies and ESHUTDOWN for what is new, then are disconnected; but only after `grace`, in which
+  // they may leave on their own. Its device is free afterwards. kNotFound.
+  Async<void> Remove(std::string name, std::chrono::nanoseconds grace);
 
   // Before Run.
   void Listen(Listener listener);

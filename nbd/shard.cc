@@ -51,17 +51,23 @@ Task<void> Shard::RunSession(std::unique_ptr<Session> session) {
   changed_.NotifyAll();
 }
 
-Async<void> Shard::Drain(const ServedExport& target) {
-  const auto uses = [&target](const Session* session) { return session->target() == &target; };
+template <class Call>
+void Shard::OnSessionsOf(const ServedExport& target, Call call) {
   for (Session* const session : sessions_) {
-    if (uses(session)) session->BeginStop();
+    if (session->target() == &target) call(*session);
   }
-  const EventLoop::Time deadline = loop().Now() + parts_.options.limits.drain_timeout;
-  const Timer give_up(loop(), deadline, [this, &uses] {
-    for (Session* const session : sessions_) {
-      if (uses(session)) session->Abort();
-    }
+}
+
+Async<void> Shard::Drain(const ServedExport& target, std::chrono::nanoseconds grace) {
+  const EventLoop::Time stop_at = loop().Now() + grace;
+  const Timer stop(loop(), stop_at, [this, &target] {
+    OnSessionsOf(target, [](Session& session) { session.BeginStop(); });
   });
+  const EventLoop::Time abort_at = stop_at + parts_.options.limits.drain_timeout;
+  const Timer abort(loop(), abort_at, [this, &target] {
+    OnSessionsOf(target, [](Session& session) { session.Abort(); });
+  });
+  const auto uses = [&target](const Session* session) { return session->target() == &target; };
   while (std::ranges::any_of(sessions_, uses)) co_await changed_.Wait();
   co_return Result<void>();
 }

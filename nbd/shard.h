@@ -51,9 +51,10 @@ class Shard {
   // Runs a session that is new or comes from another shard.
   void Adopt(std::unique_ptr<Session> session);
 
-  // Ends the connections to `target`, which is in the table no more, as a stop does; completes when
-  // there are none. What takes longer than ServerLimits::drain_timeout is given up.
-  Async<void> Drain(const ServedExport& target);
+  // Waits up to `grace` for the connections to `target`, which is in the table no more, to leave,
+  // then ends them as a stop does; completes when there are none. What then takes longer than
+  // ServerLimits::drain_timeout is given up.
+  Async<void> Drain(const ServedExport& target, std::chrono::nanoseconds grace);
 
   // See Server::Stop. Both also hold for sessions that are adopted later.
   void BeginStop();
@@ -62,6 +63,8 @@ class Shard {
   Async<void> Finish();
 
  private:
+  template <class Call>
+  void OnSessionsOf(const ServedExport& target, Call call);
   Task<void> RunSession(std::unique_ptr<Session> session);
   void OnPressure();
   void EndStalled();

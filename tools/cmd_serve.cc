@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/core.h>
 #include <sys/resource.h>
-#include <sys/un.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "engine/async/sync_wait.h"
-#include "nbd/server.h"
 #include "tools/parse.h"
-#include "tools/pid_file.h"
-#include "tools/serve_log.h"
-#include "tools/served_image.h"
-#include "tools/stop_signal.h"
+#include "tools/serve/serve_program.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -23,23 +16,36 @@ namespace {
 constexpr VerbText kText{
     .name = "serve",
     .summary = "Export images over NBD until SIGINT, SIGTERM or SIGHUP",
-    .synopsis = "[--socket PATH | --listen HOST:PORT]... [OPTION]... [NAME=]FILE...",
+    .synopsis =
+        "[--config FILE] [--socket PATH | --listen HOST:PORT]... [OPTION]... [NAME=]FILE...",
     .notes =
         "An export is called NAME, or as FILE without directory and last extension. Sealed images\n"
         "are served read-only, all others are locked for this process and writable unless\n"
         "--read-only is given. When everything is ready the URI of each export is printed, one\n"
         "line each (JSON: one line with an array of all). TCP is neither encrypted nor\n"
         "authenticated: use it on networks you trust.\n"
+        "With --control, exports come and go while the server runs: see `mica ctl`. The keys of\n"
+        "the config file are in docs/nbd.md.\n"
         "When it is told to stop, requests in flight are answered and the images closed; an image\n"
         "that could not be closed cleanly makes the exit status 1."};
 
 struct ServeOptions {
+  std::optional<std::string> config_file;
   std::vector<std::string> sockets;
   std::vector<std::string> addresses;
   std::vector<std::string> exports;
   std::optional<std::string> format;
+  std::optional<std::string> control;
+  std::optional<std::string> metrics_address;
+  std::optional<std::string> metrics_file;
   std::optional<std::string> pid_file;
+  std::optional<std::string> user;
+  std::optional<uint64_t> iops;
+  std::optional<uint64_t> bandwidth;
+  std::optional<uint32_t> threads;
   bool read_only = false;
+  bool hide_names = false;
+  bool no_sandbox = false;
   bool verbose = false;
 };
 
@@ -52,117 +58,98 @@ void AllowManyFiles() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Absolute, so that the URI works from any directory, where that is not too long for a socket.
-std::filesystem::path ShownPath(const std::filesystem::path& path) {
-  std::error_code failed;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, failed);
-  return !failed && absolute.native().size() < sizeof(sockaddr_un::sun_path) ? absolute : path;
-}
-
-Result<std::vector<nbd::Listener>> MakeListeners(const ServeOptions& options) {
-  std::vector<nbd::Listener> listeners;
-  for (const std::string& path : options.sockets) {
-    ASSIGN(nbd::Listener listener, nbd::Listener::OnUnixSocket(ShownPath(path)));
-    listeners.push_back(std::move(listener));
-  }
-  for (const std::string& address : options.addresses) {
-    ASSIGN(const HostPort parsed, ParseHostPort(address));
-    ASSIGN(std::vector<nbd::Listener> all, nbd::Listener::OnTcp(parsed.host, parsed.port));
-    for (nbd::Listener& listener : all) listeners.push_back(std::move(listener));
-  }
-  return listeners;
-}
-
-Async<std::vector<ServedImage>> OpenAll(Host& host, const ServeOptions& options) {
-  std::vector<ServedImage> images;
-  ServeAccess access;
-  access.read_only = options.read_only;
-  access.format = options.format;
-  for (const std::string& word : options.exports) {
-    CO_ASSIGN(ServedImage image, co_await OpenServedImage(host, ParseExport(word), access));
-    images.push_back(std::move(image));
-  }
-  co_return images;
-}
-
-Result<void> AddExports(const std::vector<ServedImage>& images, nbd::Server& server) {
-  for (const ServedImage& image : images) {
-    nbd::Export added(image.name, *image.chain);
-    added.description = image.path;
-    Result<void> done = server.exports().Add(std::move(added));
-    if (!done && done.error().code == Errc::kExists) {
-      return Error{Errc::kInvalidArgument,
-                   fmt::format("{}: expected a new export name, found '{}' a second time; try "
-                               "another with NAME={}",
-                               image.path, image.name, image.path)};
-    }
-    TRY(std::move(done));
-  }
-  return {};
-}
-
-void TellUris(const std::vector<ServedImage>& images, const std::vector<nbd::Listener>& listeners,
-              Output& output) {
-  nlohmann::json exports = nlohmann::json::array();
-  for (const ServedImage& image : images) {
-    for (const nbd::Listener& listener : listeners) {
-      const std::string uri = listener.Uri(image.name);
-      if (!output.json()) output.Text(uri + "\n");
-      exports.push_back({{"name", image.name},
-                         {"uri", uri},
-                         {"filename", image.path},
-                         {"virtual-size", image.chain->info().size},
-                         {"read-only", image.chain->info().read_only}});
-    }
-  }
-  if (output.json()) output.Record(exports);
-}
-
-Task<void> StopWhenSignalled(EventLoop& loop, const StopSignal& signal, nbd::Server& server) {
-  // A loop that cannot wait for the signal any more cannot be stopped in another way either.
-  static_cast<void>(co_await signal.Wait(loop));
-  server.Stop();
-}
-
 nbd::Severity LogFrom(const ServeOptions& options, const Output& output) {
   if (options.verbose) return nbd::Severity::kDebug;
   return output.quiet() ? nbd::Severity::kWarning : nbd::Severity::kInfo;
 }
 
-// Serves until a signal comes and everything in flight has been answered.
-Async<void> RunServer(Context& context, const ServeOptions& options,
-                      const std::vector<ServedImage>& images) {
-  ServeLog log(LogFrom(options, context.output));
-  const nbd::ServerOptions server_options;
-  nbd::Server server(context.loop, server_options, log);
-  CO_TRY(AddExports(images, server));
-  CO_ASSIGN(std::vector<nbd::Listener> listeners, MakeListeners(options));
-  CO_ASSIGN(const StopSignal signal, StopSignal::Install());
-  std::optional<PidFile> pid_file;
-  if (options.pid_file) {
-    CO_ASSIGN(PidFile written, PidFile::Write(*options.pid_file));
-    pid_file.emplace(std::move(written));
-  }
-  TellUris(images, listeners, context.output);
-  CO_TRY(context.output.Flush());
-  for (nbd::Listener& listener : listeners) server.Listen(std::move(listener));
-  context.loop.Spawn(StopWhenSignalled(context.loop, signal, server));
-  co_await server.Run();
-  co_return Result<void>();
+ExportConfig ExportOf(const std::string& word, const ServeOptions& options) {
+  const ExportWord parsed = ParseExport(word);
+  ExportConfig config;
+  config.name = parsed.name;
+  config.file = parsed.path;
+  config.format = options.format;
+  config.read_only = options.read_only;
+  config.limits = {.requests = options.iops.value_or(0), .bytes = options.bandwidth.value_or(0)};
+  return config;
 }
 
-Async<ExitStatus> Serve(Context& context, const ServeOptions& options) {
-  if (options.sockets.empty() && options.addresses.empty()) {
-    co_return Error{Errc::kInvalidArgument, "expected --socket or --listen, found neither"};
+template <class T>
+void Override(std::optional<T>& value, const std::optional<T>& by) {
+  if (by) value = by;
+}
+
+// The file, then what the command line adds to it or says differently.
+Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& output) {
+  ServeRequest request;
+  ServeConfig& config = request.config;
+  if (options.config_file) TRY(ServeConfigFromFile(*options.config_file, config));
+  config.sockets.insert(config.sockets.end(), options.sockets.begin(), options.sockets.end());
+  config.addresses.insert(config.addresses.end(), options.addresses.begin(),
+                          options.addresses.end());
+  for (const std::string& word : options.exports) config.exports.push_back(ExportOf(word, options));
+  Override(config.control, options.control);
+  Override(config.metrics_address, options.metrics_address);
+  Override(config.metrics_file, options.metrics_file);
+  Override(config.user, options.user);
+  if (options.threads) config.threads = *options.threads;
+  if (options.hide_names) config.server.listing = nbd::NameListing::kHidden;
+  if (options.no_sandbox) config.sandbox = false;
+  request.config_file = options.config_file;
+  request.pid_file = options.pid_file;
+  request.log_from = LogFrom(options, output);
+  if (config.exports.empty() && !config.control) {
+    return Error{Errc::kInvalidArgument,
+                 "expected an image to export, found none (nor --control, to add some later)"};
   }
+  return request;
+}
+
+Result<ExitStatus> Serve(Context& context, const ServeOptions& options) {
+  ASSIGN(ServeRequest request, RequestFrom(options, context.output));
   AllowManyFiles();
   std::signal(SIGPIPE, SIG_IGN);  // whoever read the URIs may be gone
-  CO_ASSIGN(std::vector<ServedImage> images, co_await OpenAll(context.host, options));
-  const Result<void> served = co_await RunServer(context, options, images);
-  const Result<void> closed = co_await CloseServedImages(context.loop, images);
-  if (!served) co_return served.error();
-  if (!closed) co_return ExitStatus::kError;  // already told, image by image
-  co_return ExitStatus::kDone;
+  ServeProgram program(context, std::move(request));
+  return SyncWait(context.loop, program.Run());
+}
+
+void AddSocketOptions(CLI::App& command, ServeOptions& options) {
+  command
+      .add_option("--socket", options.sockets,
+                  "Listen on this unix socket, which is made (mode 0600) and removed at the end")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
+  command
+      .add_option("--listen", options.addresses,
+                  "Listen on TCP; :PORT is every address, port 0 a free one")
+      ->type_name("HOST:PORT")
+      ->allow_extra_args(false);
+  command
+      .add_option("--control", options.control,
+                  "Take commands of `mica ctl` on this unix socket (mode 0600)")
+      ->type_name("PATH");
+  command
+      .add_option("--metrics-listen", options.metrics_address,
+                  "Answer HTTP GET /metrics here, in the text format of Prometheus")
+      ->type_name("HOST:PORT");
+  command
+      .add_option("--metrics-file", options.metrics_file,
+                  "Write the same into this file every 10 s")
+      ->type_name("FILE");
+}
+
+void AddLimitOptions(CLI::App& command, ServeOptions& options) {
+  command.add_option("--threads", options.threads, "Event loops; one for each core by default")
+      ->check(CLI::Range(1u, kServeThreadsMax))
+      ->type_name("N");
+  AddSize(command, "--iops", options.iops, "Requests a second that each FILE gets");
+  AddSize(command, "--bandwidth", options.bandwidth, "Bytes a second that each FILE gets");
+  command.add_flag("--hide-names", options.hide_names,
+                   "Do not tell clients what exports there are");
+  command.add_option("--user", options.user, "Become this user when the sockets are open")
+      ->type_name("NAME");
+  command.add_flag("--no-sandbox", options.no_sandbox,
+                   "Do not give up what serving does not need (seccomp, Landlock)");
 }
 
 }  // namespace
@@ -170,26 +157,18 @@ Async<ExitStatus> Serve(Context& context, const ServeOptions& options) {
 Verb AddServe(CLI::App& program) {
   const auto options = std::make_shared<ServeOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command
-      ->add_option("--socket", options->sockets,
-                   "Listen on this unix socket, which is made (mode 0600) and removed at the end")
-      ->type_name("PATH")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--listen", options->addresses,
-                   "Listen on TCP; :PORT is every address, port 0 a free one")
-      ->type_name("HOST:PORT")
-      ->allow_extra_args(false);
+  command->add_option("-c,--config", options->config_file, "Read exports and settings from here")
+      ->type_name("FILE");
+  AddSocketOptions(*command, *options);
   AddFormat(*command, "-f,--format", options->format,
             "Format of every FILE; -f raw is needed to serve a raw image writable");
-  command->add_flag("-r,--read-only", options->read_only, "Open every image read-only");
+  command->add_flag("-r,--read-only", options->read_only, "Open every FILE read-only");
+  AddLimitOptions(*command, *options);
   command->add_option("--pid-file", options->pid_file, "Write the process number here when ready")
       ->type_name("PATH");
   command->add_flag("-v,--verbose", options->verbose, "Report every connection on stderr");
-  command->add_option("FILE", options->exports, "The images, each as FILE or NAME=FILE")
-      ->required();
-  return {command,
-          [options](Context& context) { return SyncWait(context.loop, Serve(context, *options)); }};
+  command->add_option("FILE", options->exports, "The images, each as FILE or NAME=FILE");
+  return {command, [options](Context& context) { return Serve(context, *options); }};
 }
 
 }  // namespace mica

@@ -58,7 +58,7 @@ int RunVerb(const CLI::App& program, const Verb& verb, const CommonOptions& opti
   Result<ExitStatus> ended = ExitStatus::kError;
   Result<std::unique_ptr<Runtime>> runtime = MakePosixRuntime(options.io);
   if (runtime) {
-    Context context{(*runtime)->loop(), (*runtime)->host(), output, options.progress};
+    Context context{(*runtime)->loop(), (*runtime)->host(), options.io, output, options.progress};
     ended = verb.run(context);
   } else {
     ended = std::move(runtime).error();

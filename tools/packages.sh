@@ -12,7 +12,8 @@ build_packages=(
   g++ cmake ninja-build ccache pkg-config git
   liburing-dev libaio-dev libxxhash-dev libzstd-dev zlib1g-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev
-  libext2fs-dev comerr-dev libarchive-dev libgnutls28-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libext2fs-dev comerr-dev libarchive-dev libgnutls28-dev libgtest-dev libgmock-dev
+  libbenchmark-dev libseccomp-dev libtomlplusplus-dev
 )
 # What the quickstart drives around mica: a Debian root, its file system, the kernel's view of an export.
 run_packages=(
@@ -21,7 +22,7 @@ run_packages=(
 )
 test_packages=(
   qemu-system-x86 nbdkit nbd-client gnutls-bin fio strace jq busybox-static cpio xz-utils
-  shellcheck
+  shellcheck python3-libnbd prometheus
 )
 
 packages_of() {

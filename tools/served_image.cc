@@ -5,16 +5,15 @@
 
 #include <filesystem>
 
-#include "engine/async/when_all.h"
 #include "tools/layer_view.h"
 #include "tools/output.h"
 
 namespace mica {
 
-namespace {
-
-Async<void> CloseOne(ServedImage& image) {
+Async<void> CloseServedImage(ServedImage& image) {
   Result<void> closed = co_await image.chain->Close();
+  image.throttle.reset();
+  image.chain.reset();
   if (closed) co_return closed;
   Error error = std::move(closed).error().WithContext(image.path);
   PrintError(
@@ -23,8 +22,6 @@ Async<void> CloseOne(ServedImage& image) {
                   error.message));
   co_return error;
 }
-
-}  // namespace
 
 ExportWord ParseExport(std::string_view word) {
   const size_t equals = word.find('=');
@@ -44,13 +41,8 @@ Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess acce
   image.name = word.name;
   image.path = word.path;
   CO_ASSIGN(image.chain, co_await OpenChain(host, word.path, options));
+  image.throttle = std::make_unique<ThrottleDevice>(host.loop(), *image.chain, access.limits);
   co_return image;
-}
-
-Async<void> CloseServedImages(EventLoop& loop, std::vector<ServedImage>& images) {
-  std::vector<Async<void>> closing;
-  for (ServedImage& image : images) closing.push_back(CloseOne(image));
-  co_return co_await WhenAll(loop, std::move(closing));
 }
 
 }  // namespace mica

@@ -4,17 +4,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "engine/filters/throttle_device.h"
 #include "formats/open_chain.h"
 
 namespace mica {
 
-// One image that `mica serve` exports.
+// One image that `mica serve` exports. On the loop of its host only, its end included.
 struct ServedImage {
   std::string name;  // of the export
   std::string path;
   std::unique_ptr<ImageChain> chain;
+  std::unique_ptr<ThrottleDevice> throttle;  // over the chain: what clients use
 };
 
 struct ExportWord {
@@ -29,12 +30,13 @@ ExportWord ParseExport(std::string_view word);
 struct ServeAccess {
   bool read_only = false;
   std::optional<std::string> format;  // probed when empty
+  ThrottleLimits limits;
 };
 
 // Sealed images are opened read-only, others writable unless that is not wanted.
 Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess access);
 
-// Closes all, whatever happens; every failure is printed, the first is returned.
-Async<void> CloseServedImages(EventLoop& loop, std::vector<ServedImage>& images);
+// A failure is printed as well. Nothing of the image is left afterwards, whatever happened.
+Async<void> CloseServedImage(ServedImage& image);
 
 }  // namespace mica

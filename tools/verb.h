@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "engine/async/event_loop.h"
-#include "engine/io/host.h"
+#include "engine/io/runtime.h"
 #include "tools/exit_status.h"
 #include "tools/output.h"
 #include "tools/progress.h"
@@ -25,6 +25,7 @@ namespace mica {
 struct Context {
   EventLoop& loop;
   Host& host;
+  IoEngineKind io;  // what the command line asked for, for further threads
   Output& output;
   ProgressMode progress;
 };

@@ -7,9 +7,9 @@ namespace mica {
 
 namespace {
 
-constexpr std::array kVerbs{&AddCreate,  &AddClone,   &AddSeal,   &AddInfo,    &AddMap, &AddCheck,
-                            &AddCompare, &AddConvert, &AddServe,  &AddLs,      &AddCat, &AddExtract,
-                            &AddDiff,    &AddFit,     &AddRebase, &AddRollback};
+constexpr std::array kVerbs{&AddCreate,  &AddClone,   &AddSeal,  &AddInfo,   &AddMap,     &AddCheck,
+                            &AddCompare, &AddConvert, &AddServe, &AddCtl,    &AddLs,      &AddCat,
+                            &AddExtract, &AddDiff,    &AddFit,   &AddRebase, &AddRollback};
 
 }  // namespace
 

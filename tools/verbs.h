@@ -23,6 +23,7 @@ Verb AddCheck(CLI::App& program);
 Verb AddCompare(CLI::App& program);
 Verb AddConvert(CLI::App& program);
 Verb AddServe(CLI::App& program);
+Verb AddCtl(CLI::App& program);
 Verb AddLs(CLI::App& program);
 Verb AddCat(CLI::App& program);
 Verb AddExtract(CLI::App& program);

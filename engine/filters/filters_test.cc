@@ -3,8 +3,10 @@
 
 #include "engine/async/memory_loop.h"
 #include "engine/async/sync_wait.h"
+#include "engine/async/when_all.h"
 #include "engine/filters/offset_device.h"
 #include "engine/filters/read_only_device.h"
+#include "engine/filters/throttle_device.h"
 #include "tests/support/memory_device.h"
 
 namespace mica {
@@ -63,6 +65,42 @@ TEST(ReadOnlyDevice, ReadsButRefusesEveryChange) {
                 .code,
             Errc::kReadOnly);
   EXPECT_TRUE(SyncWait(loop, device.Flush()).has_value());
+}
+
+// Reads at once, all of them; how long that took.
+EventLoop::Time TimeOfReads(const ThrottleLimits& limits, size_t count, size_t bytes) {
+  MemoryLoop loop;
+  MemoryDevice disk(1u << 20);
+  ThrottleDevice device(loop, disk, limits);
+  std::vector<std::vector<std::byte>> buffers(count, std::vector<std::byte>(bytes));
+  std::vector<Async<void>> reads;
+  for (std::vector<std::byte>& buffer : buffers) reads.push_back(device.Read(0, buffer));
+  const EventLoop::Time start = loop.Now();
+  EXPECT_TRUE(SyncWait(loop, WhenAll(loop, std::move(reads))));
+  return loop.Now() - start;
+}
+
+TEST(ThrottleDevice, KeepsToBothOfItsLimits) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(TimeOfReads({}, 1000, 4096), EventLoop::Time(0));
+  // The loop begins at time 0, so nothing is saved up: the last of 100 starts after 99 others.
+  EXPECT_NEAR(static_cast<double>(TimeOfReads({.requests = 100}, 100, 1).count()), 0.89e9, 0.02e9);
+  EXPECT_NEAR(static_cast<double>(TimeOfReads({.bytes = 40960}, 20, 4096).count()), 1.8e9, 0.02e9);
+  EXPECT_GE(TimeOfReads({.requests = 10, .bytes = 1u << 30}, 20, 4096), milliseconds(1700));
+}
+
+TEST(ThrottleDevice, AFlushIsNotDelayedAndLimitsCanBeLifted) {
+  MemoryLoop loop;
+  MemoryDevice disk(1u << 20);
+  ThrottleDevice device(loop, disk, {.requests = 1});
+  std::vector<std::byte> buffer(8);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(SyncWait(loop, device.Read(0, buffer)));
+  const EventLoop::Time before = loop.Now();
+  ASSERT_TRUE(SyncWait(loop, device.Flush()));
+  EXPECT_EQ(loop.Now(), before);
+  device.SetLimits({});
+  ASSERT_TRUE(SyncWait(loop, device.Read(0, buffer)));
+  EXPECT_EQ(loop.Now(), before);
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ class ThreadedServer {
     ended_.set_value();
   }
   Task<void> RemoveThenAdd(size_t shard, std::promise<void>& done) {
-    const Result<void> removed = co_await server_->Remove(Name(shard));
+    const Result<void> removed = co_await server_->Remove(Name(shard), std::chrono::seconds(0));
     EXPECT_TRUE(removed);
     AddExport(shard);
     done.set_value();

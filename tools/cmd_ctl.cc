@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/unique_fd.h"
+#include "nbd/event_log.h"
+#include "tools/serve/config_json.h"
+#include "tools/served_image.h"
+#include "tools/verbs.h"
+
+namespace mica {
+namespace {
+
+using nlohmann::json;
+
+constexpr VerbText kText{
+    .name = "ctl",
+    .summary = "Command a running server",
+    .synopsis = "--control PATH COMMAND [OPTION]... [ARGUMENT]",
+    .notes =
+        "Commands:\n"
+        "  list              the exports and how many clients each has\n"
+        "  stat              the same with counts of requests, errors, bytes and seconds\n"
+        "  add [NAME=]FILE   export another image; takes the options above\n"
+        "  remove NAME       end the connections to an export and close its image\n"
+        "  drain NAME        hide an export from new clients, wait until those it has leave (up "
+        "to\n"
+        "                    --seconds), then as remove\n"
+        "  limit NAME        change --iops and --bandwidth; what is not given is unlimited\n"
+        "  reload            make the exports of the config file what it says now\n"
+        "Requests in flight are always answered, other exports do not notice. The server's\n"
+        "answer is printed as it is with --output json."};
+
+struct CtlOptions {
+  std::string control;
+  std::string command;
+  std::string argument;
+  std::optional<std::string> format;
+  std::optional<uint64_t> iops;
+  std::optional<uint64_t> bandwidth;
+  std::optional<uint32_t> connections;
+  std::optional<uint32_t> seconds;
+  bool read_only = false;
+  bool hidden = false;
+};
+
+Result<UniqueFd> Connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error{Errc::kInvalidArgument, fmt::format("{}: too long for a unix socket", path)};
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return ErrnoError(errno, "socket");
+  const void* const generic = &address;
+  if (::connect(socket.get(), static_cast<const sockaddr*>(generic), sizeof address) != 0) {
+    return ErrnoError(errno,
+                      fmt::format("{}: connect (is the server running with --control?)", path));
+  }
+  return socket;
+}
+
+// Sends one line and returns the line that answers it.
+Result<std::string> Ask(int socket, const std::string& line) {
+  for (size_t at = 0; at < line.size();) {
+    const ssize_t sent = ::send(socket, line.data() + at, line.size() - at, MSG_NOSIGNAL);
+    if (sent < 0) return ErrnoError(errno, "control socket: send");
+    at += static_cast<size_t>(sent);
+  }
+  constexpr size_t kAnswerBytesMax = 64u << 20;
+  std::string answer;
+  std::array<char, 65536> buffer;
+  while (answer.find('\n') == std::string::npos) {
+    const ssize_t count = ::recv(socket, buffer.data(), buffer.size(), 0);
+    if (count < 0) return ErrnoError(errno, "control socket: receive");
+    if (count == 0 || answer.size() > kAnswerBytesMax) {
+      return Error{Errc::kIo, "the server ended before it answered"};
+    }
+    answer.append(buffer.data(), static_cast<size_t>(count));
+  }
+  return answer;
+}
+
+// Arguments that were not given are not sent: the server knows the defaults, and refuses what a
+// command does not take.
+Result<json> RequestFrom(const CtlOptions& options) {
+  json request{{"command", options.command}};
+  if (options.command == "add") {
+    const ExportWord word = ParseExport(options.argument);
+    request["name"] = word.name;
+    std::error_code failed;
+    request["file"] = std::filesystem::absolute(word.path, failed).native();
+  } else if (!options.argument.empty()) {
+    request["name"] = options.argument;
+  }
+  if (options.format) request["format"] = *options.format;
+  if (options.iops) request["iops"] = *options.iops;
+  if (options.bandwidth) request["bandwidth"] = *options.bandwidth;
+  if (options.connections) request["connections"] = *options.connections;
+  if (options.seconds) request["seconds"] = *options.seconds;
+  if (options.read_only) request["read-only"] = true;
+  if (options.hidden) request["hidden"] = true;
+  return request;
+}
+
+void PrintExports(const json& answer, Output& output) {
+  for (const json& one : answer["exports"]) {
+    output.Text(fmt::format("{}\t{}\t{} bytes\t{} clients{}\n", one.value("name", ""),
+                            one.value("file", ""), one.value("size", uint64_t{0}),
+                            one.value("clients", 0), one.value("ready", false) ? "" : "\tbusy"));
+    if (!one.contains("commands")) continue;
+    for (const auto& [command, numbers] : one["commands"].items()) {
+      output.Text(fmt::format("\t{}\t{} requests\t{} errors\t{} bytes\t{:.3f} s\n", command,
+                              numbers.value("requests", uint64_t{0}),
+                              numbers.value("errors", uint64_t{0}),
+                              numbers.value("bytes", uint64_t{0}), numbers.value("seconds", 0.0)));
+    }
+  }
+}
+
+Errc KindNamed(std::string_view name) {
+  for (int code = 0; code <= static_cast<int>(Errc::kCancelled); ++code) {
+    if (ErrcName(static_cast<Errc>(code)) == name) return static_cast<Errc>(code);
+  }
+  return Errc::kIo;
+}
+
+Result<ExitStatus> Ctl(Context& context, const CtlOptions& options) {
+  ASSIGN(const json request, RequestFrom(options));
+  ASSIGN(const UniqueFd socket, Connect(options.control));
+  ASSIGN(const std::string line, Ask(socket.get(), JsonLine(request) + "\n"));
+  ASSIGN(const json answer, ParseJsonObject(line));
+  if (!answer.contains("ok") || answer["ok"] != true) {
+    return Error{KindNamed(answer.value("kind", "")), answer.value("error", "no reason was given")};
+  }
+  if (context.output.json()) {
+    context.output.Document(answer);
+  } else if (answer.contains("exports")) {
+    PrintExports(answer, context.output);
+  } else if (answer.contains("changed")) {
+    for (const json& name : answer["changed"]) {
+      context.output.Text(name.get<std::string>() + "\n");
+    }
+  }
+  return ExitStatus::kDone;
+}
+
+}  // namespace
+
+Verb AddCtl(CLI::App& program) {
+  const auto options = std::make_shared<CtlOptions>();
+  CLI::App* command = AddSubcommand(program, kText);
+  command->add_option("--control", options->control, "The control socket of the server")
+      ->type_name("PATH")
+      ->required();
+  AddFormat(*command, "-f,--format", options->format, "add: format of FILE");
+  command->add_flag("-r,--read-only", options->read_only, "add: open FILE read-only");
+  command->add_flag("--hidden", options->hidden, "add: do not list the export");
+  command->add_option("--connections", options->connections, "add: clients at a time")
+      ->type_name("N");
+  AddSize(*command, "--iops", options->iops, "add, limit: requests a second");
+  AddSize(*command, "--bandwidth", options->bandwidth, "add, limit: bytes a second");
+  command->add_option("--seconds", options->seconds, "drain: how long to wait; 60 by default")
+      ->type_name("N");
+  command->add_option("COMMAND", options->command, "What to do")->required();
+  command->add_option("ARGUMENT", options->argument, "What with");
+  return {command, [options](Context& context) { return Ctl(context, *options); }};
+}
+
+}  // namespace mica

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/serve/control.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "nbd/event_log.h"
+#include "tools/serve/config_json.h"
+#include "tools/serve/small_server.h"
+
+namespace mica {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kDrainSecondsDefault = 60;
+constexpr uint64_t kDrainSecondsMax = 86'400;
+
+std::string Done(json content = json::object()) {
+  content["ok"] = true;
+  return JsonLine(content);
+}
+
+std::string Failed(const Error& error) {
+  return JsonLine({{"ok", false}, {"error", error.message}, {"kind", ErrcName(error.code)}});
+}
+
+// What an operation without content is answered.
+Result<std::string> AnswerTo(const Result<void>& done) {
+  if (!done) return done.error();
+  return Done();
+}
+
+// The only arguments are "name" and those in `numbers`.
+struct NamedArguments {
+  std::string name;
+  std::map<std::string, uint64_t, std::less<>> numbers;
+};
+Result<NamedArguments> TakeNamed(const ConfigFields& arguments,
+                                 const std::set<std::string_view>& numbers) {
+  NamedArguments taken;
+  bool named = false;
+  for (const auto& [key, value] : arguments) {
+    const auto* const text = std::get_if<std::string>(&value);
+    const auto* const number = std::get_if<int64_t>(&value);
+    if (key == "name" && text != nullptr) {
+      taken.name = *text;
+      named = true;
+    } else if (numbers.contains(key) && number != nullptr && *number >= 0) {
+      taken.numbers.emplace(key, static_cast<uint64_t>(*number));
+    } else {
+      return Error{Errc::kInvalidArgument,
+                   fmt::format("{}: not an argument of this command, or of the wrong type",
+                               nbd::Quoted(key))};
+    }
+  }
+  if (!named) return Error{Errc::kInvalidArgument, "expected the \"name\" of an export"};
+  return taken;
+}
+
+json Describe(const ExportKeeper::Entry& entry) {
+  json described = JsonFromFields(FieldsOf(entry.config));
+  described["ready"] = entry.ready;
+  described["loop"] = entry.shard;
+  if (!entry.ready) return described;
+  described["size"] = entry.info.size;
+  described["read-only"] = entry.info.read_only;
+  described["clients"] = entry.served->connections.load();
+  return described;
+}
+
+json Numbers(const nbd::CommandStats& stats) {
+  return {{"requests", stats.requests.value()},
+          {"errors", stats.errors.value()},
+          {"bytes", stats.bytes.value()},
+          {"seconds", static_cast<double>(stats.latency.sum_ns()) / 1e9}};
+}
+
+json Commands(const nbd::ExportStats& stats) {
+  json commands = json::object();
+  using nbd::Command;
+  for (const Command command : {Command::kRead, Command::kWrite, Command::kFlush, Command::kTrim,
+                                Command::kCache, Command::kWriteZeroes, Command::kBlockStatus}) {
+    const nbd::CommandStats& one = stats.of(command);
+    if (one.requests.value() != 0) {
+      commands[std::string(nbd::CommandName(command))] = Numbers(one);
+    }
+  }
+  return commands;
+}
+
+}  // namespace
+
+struct Control::Command {
+  std::string_view name;
+  Async<std::string> (Control::*run)(ConfigFields arguments);
+};
+
+const Control::Command* Control::FindCommand(std::string_view name) noexcept {
+  static constexpr std::array kCommands = {
+      Command{"list", &Control::List},     Command{"stat", &Control::Stat},
+      Command{"add", &Control::Add},       Command{"remove", &Control::Remove},
+      Command{"drain", &Control::Drain},   Command{"limit", &Control::Limit},
+      Command{"reload", &Control::Reload},
+  };
+  const auto* const found = std::ranges::find(kCommands, name, &Command::name);
+  return found == kCommands.end() ? nullptr : found;
+}
+
+Task<void> Control::Converse(nbd::Stream& stream) {
+  std::string input;
+  for (;;) {
+    const Result<std::optional<std::string>> line =
+        co_await ReceiveLine(stream, input, kLineBytesMax);
+    if (line && !*line) break;
+    std::string answer;
+    if (line) {
+      Result<std::string> answered = co_await Answer(**line);
+      answer = answered ? *std::move(answered) : Failed(answered.error());
+    } else {
+      answer = Failed(line.error());
+    }
+    answer += '\n';
+    const Result<void> sent = co_await SendText(stream, answer);
+    if (!line || !sent) break;
+  }
+}
+
+Async<std::string> Control::Answer(const std::string& line) {
+  CO_ASSIGN(Json request, ParseJsonObject(line));
+  CO_ASSIGN(ConfigFields arguments, FieldsFromJson(request));
+  const auto named = arguments.extract("command");
+  const std::string* const name = named ? std::get_if<std::string>(&named.mapped()) : nullptr;
+  const Command* const command = name == nullptr ? nullptr : FindCommand(*name);
+  if (command == nullptr) {
+    co_return Error{Errc::kInvalidArgument,
+                    fmt::format("\"command\": expected list, stat, add, remove, drain, limit or "
+                                "reload, found {}",
+                                name == nullptr ? "none" : nbd::Quoted(*name))};
+  }
+  Result<std::string> answer = co_await (this->*command->run)(std::move(arguments));
+  log_.Write(nbd::Severity::kDebug, fmt::format("control: {}: {}", command->name,
+                                                answer ? "done" : answer.error().message));
+  co_return answer;
+}
+
+Async<std::string> Control::List(ConfigFields) {
+  json exports = json::array();
+  for (const auto& [name, entry] : keeper_.entries()) exports.push_back(Describe(*entry));
+  co_return Done({{"exports", std::move(exports)}});
+}
+
+Async<std::string> Control::Stat(ConfigFields) {
+  json exports = json::array();
+  for (const auto& [name, entry] : keeper_.entries()) {
+    json described = Describe(*entry);
+    if (entry->ready) described["commands"] = Commands(entry->served->stats);
+    exports.push_back(std::move(described));
+  }
+  json content{{"exports", std::move(exports)},
+               {"connections", server_.connections()},
+               {"memory-in-flight", server_.memory().bytes()}};
+  co_return Done(std::move(content));
+}
+
+Async<std::string> Control::Add(ConfigFields arguments) {
+  CO_ASSIGN(ExportConfig config, ExportFromFields(arguments));
+  co_return AnswerTo(co_await keeper_.Add(std::move(config)));
+}
+
+Async<std::string> Control::Remove(ConfigFields arguments) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}));
+  co_return AnswerTo(co_await keeper_.Remove(taken.name, std::chrono::seconds(0)));
+}
+
+Async<std::string> Control::Drain(ConfigFields arguments) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"seconds"}));
+  const auto given = taken.numbers.find("seconds");
+  const uint64_t seconds = given == taken.numbers.end() ? kDrainSecondsDefault : given->second;
+  if (seconds > kDrainSecondsMax) {
+    co_return Error{Errc::kInvalidArgument, fmt::format("seconds: at most {}", kDrainSecondsMax)};
+  }
+  co_return AnswerTo(co_await keeper_.Remove(taken.name, std::chrono::seconds(seconds)));
+}
+
+Async<std::string> Control::Limit(ConfigFields arguments) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"iops", "bandwidth"}));
+  ThrottleLimits limits;
+  if (const auto iops = taken.numbers.find("iops"); iops != taken.numbers.end()) {
+    limits.requests = iops->second;
+  }
+  if (const auto bytes = taken.numbers.find("bandwidth"); bytes != taken.numbers.end()) {
+    limits.bytes = bytes->second;
+  }
+  co_return AnswerTo(co_await keeper_.SetLimits(taken.name, limits));
+}
+
+Async<std::string> Control::Reload(ConfigFields) {
+  if (reloading_) co_return Error{Errc::kBusy, "another reload is running; try again later"};
+  CO_ASSIGN(std::vector<ExportConfig> wanted, reread_());
+  reloading_ = true;
+  std::vector<std::string> changed;
+  const Result<void> applied = co_await ApplyFile(std::move(wanted), changed);
+  reloading_ = false;
+  if (!applied) co_return Error(applied.error());
+  co_return Done({{"changed", std::move(changed)}});
+}
+
+Async<void> Control::ApplyFile(std::vector<ExportConfig> wanted,
+                               std::vector<std::string>& changed) {
+  std::map<std::string, ExportConfig> by_name;
+  for (ExportConfig& config : wanted) by_name.emplace(config.name, std::move(config));
+  std::vector<ExportConfig> present;
+  for (const auto& [name, entry] : keeper_.entries()) {
+    if (entry->config.from_file) present.push_back(entry->config);
+  }
+  for (const ExportConfig& old : present) {
+    const auto found = by_name.find(old.name);
+    ExportConfig with_new_limits = old;
+    if (found != by_name.end()) with_new_limits.limits = found->second.limits;
+    if (found != by_name.end() && found->second == with_new_limits) {
+      if (old != with_new_limits) {
+        CO_TRY(co_await keeper_.SetLimits(old.name, with_new_limits.limits));
+        changed.push_back(old.name);
+      }
+      by_name.erase(found);
+      continue;
+    }
+    CO_TRY(co_await keeper_.Remove(old.name, std::chrono::seconds(0)));
+    changed.push_back(old.name);
+  }
+  for (auto& [name, config] : by_name) {
+    changed.push_back(name);
+    CO_TRY(co_await keeper_.Add(std::move(config)));
+  }
+  co_return Result<void>();
+}
+
+}  // namespace mica

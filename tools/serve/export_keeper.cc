@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/serve/export_keeper.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/async/call_on.h"
+#include "engine/async/when_all.h"
+
+namespace mica {
+
+namespace {
+
+Async<void> OpenInto(Host& host, ExportKeeper::Entry& entry) {
+  ServeAccess access;
+  access.read_only = entry.config.read_only;
+  access.format = entry.config.format;
+  access.limits = entry.config.limits;
+  ExportWord word{entry.config.name, entry.config.file};
+  CO_ASSIGN(entry.image, co_await OpenServedImage(host, std::move(word), std::move(access)));
+  co_return Result<void>();
+}
+
+Async<void> ChangeLimits(ThrottleDevice& device, ThrottleLimits limits) {
+  device.SetLimits(limits);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+ExportKeeper::~ExportKeeper() {
+  MICA_CHECK(entries_.empty());
+}
+
+size_t ExportKeeper::LeastUsedShard() const {
+  std::vector<size_t> used(loops_.size());
+  for (const auto& [name, entry] : entries_) ++used[entry->shard];
+  return static_cast<size_t>(std::ranges::min_element(used) - used.begin());
+}
+
+Async<void> ExportKeeper::Add(ExportConfig config) {
+  if (entries_.contains(config.name)) {
+    co_return Error{Errc::kExists,
+                    fmt::format("{}: expected a new export name, found '{}' a second time; try "
+                                "another with NAME={}",
+                                config.file, config.name, config.file)};
+  }
+  const std::string name = config.name;
+  Entry& entry = *entries_.emplace(name, std::make_unique<Entry>()).first->second;
+  entry.config = std::move(config);
+  entry.shard = LeastUsedShard();
+  EventLoop& home = loops_.loop(entry.shard);
+  const std::function<Async<void>()> open = [&] {
+    return OpenInto(loops_.host(entry.shard), entry);
+  };
+  Result<void> done = co_await CallOn(server_.loop(), home, open);
+  if (!done) {
+    entries_.erase(name);
+    co_return done;
+  }
+  done = Export(entry);
+  if (!done) {
+    (void)co_await Close(entry);
+    entries_.erase(name);
+  }
+  co_return done;
+}
+
+Result<void> ExportKeeper::Export(Entry& entry) {
+  entry.info = entry.image.throttle->info();
+  nbd::Export added(entry.config.name, *entry.image.throttle);
+  added.description =
+      entry.config.description.empty() ? entry.config.file : entry.config.description;
+  added.listing = entry.config.hidden ? nbd::NameListing::kHidden : nbd::NameListing::kShown;
+  added.connections_max = entry.config.connections_max;
+  added.shard = entry.shard;
+  ASSIGN(entry.served, server_.exports().Add(std::move(added)));
+  entry.ready = true;
+  return {};
+}
+
+Result<ExportKeeper::Entry*> ExportKeeper::Ready(std::string_view name) {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) {
+    return Error{Errc::kNotFound, fmt::format("there is no export '{}'", name)};
+  }
+  if (!found->second->ready) {
+    return Error{Errc::kBusy,
+                 fmt::format("export '{}' is being opened or taken away; try again later", name)};
+  }
+  return found->second.get();
+}
+
+Async<void> ExportKeeper::Remove(std::string name, std::chrono::nanoseconds grace) {
+  CO_ASSIGN(Entry* const entry, Ready(name));
+  entry->ready = false;
+  (void)co_await server_.Remove(name, grace);
+  Result<void> closed = co_await Close(*entry);
+  entries_.erase(name);
+  co_return closed;
+}
+
+Async<void> ExportKeeper::SetLimits(std::string name, ThrottleLimits limits) {
+  CO_ASSIGN(Entry* const entry, Ready(name));
+  entry->config.limits = limits;
+  ThrottleDevice& device = *entry->image.throttle;
+  const std::function<Async<void>()> change = [&] { return ChangeLimits(device, limits); };
+  // Not to be taken away meanwhile.
+  entry->ready = false;
+  Result<void> changed = co_await CallOn(server_.loop(), loops_.loop(entry->shard), change);
+  entry->ready = true;
+  co_return changed;
+}
+
+Async<void> ExportKeeper::Close(Entry& entry) {
+  const std::function<Async<void>()> close = [&] { return CloseServedImage(entry.image); };
+  co_return co_await CallOn(server_.loop(), loops_.loop(entry.shard), close);
+}
+
+Async<void> ExportKeeper::CloseAll() {
+  std::vector<Async<void>> closing;
+  for (const auto& [name, entry] : entries_) {
+    if (entry->ready) closing.push_back(Close(*entry));
+  }
+  Result<void> closed = co_await WhenAll(server_.loop(), std::move(closing));
+  std::erase_if(entries_, [](const auto& named) { return named.second->ready; });
+  co_return closed;
+}
+
+}  // namespace mica

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// ExportKeeper: the images of a running server. Opens and closes each on a loop of its own choice
+// and tells the server, while other exports go on.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nbd/server.h"
+#include "tools/serve/serve_config.h"
+#include "tools/serve/serve_loops.h"
+#include "tools/served_image.h"
+
+namespace mica {
+
+// On the server's own loop. Changes to one export exclude each other: kBusy.
+class ExportKeeper {
+ public:
+  // The server has a shard for each of the loops, by the same numbers.
+  ExportKeeper(ServeLoops& loops, nbd::Server& server) : loops_(loops), server_(server) {}
+  ExportKeeper(const ExportKeeper&) = delete;
+  ExportKeeper& operator=(const ExportKeeper&) = delete;
+  // After CloseAll.
+  ~ExportKeeper();
+
+  // Opens the image on the loop that has the fewest and exports it. kExists for a name in use.
+  Async<void> Add(ExportConfig config);
+
+  // Hides the export from new clients, gives those it has `grace` to leave on their own, then ends
+  // their connections as a stop does, and closes the image. kNotFound. The export is gone even when
+  // its image could not be closed cleanly, which is an error.
+  Async<void> Remove(std::string name, std::chrono::nanoseconds grace);
+
+  // For requests from now on. kNotFound.
+  Async<void> SetLimits(std::string name, ThrottleLimits limits);
+
+  // The server has ended. Closes all; every failure has been printed, the first is returned.
+  Async<void> CloseAll();
+
+  struct Entry {
+    ExportConfig config;
+    size_t shard = 0;
+    bool ready = false;  // being opened or taken away otherwise
+    DeviceInfo info;     // of a ready one
+    std::shared_ptr<nbd::ServedExport> served;
+    ServedImage image;  // its loop's
+  };
+  // By name.
+  using Entries = std::map<std::string, std::unique_ptr<Entry>, std::less<>>;
+  [[nodiscard]] const Entries& entries() const noexcept { return entries_; }
+
+ private:
+  [[nodiscard]] size_t LeastUsedShard() const;
+  Result<Entry*> Ready(std::string_view name);
+  Result<void> Export(Entry& entry);
+  Async<void> Close(Entry& entry);
+
+  ServeLoops& loops_;
+  nbd::Server& server_;
+  Entries entries_;
+};
+
+}  // namespace mica

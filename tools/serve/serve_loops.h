@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/io/loop_thread.h"
+
+namespace mica {
+
+// The event loops of a server: the program's own and as many threads as are wanted besides. What
+// lives on them must be gone before they are.
+class ServeLoops {
+ public:
+  // `threads` loops in all, at least one; each thread's I/O engine is `kind`.
+  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind);
+
+  // Number 0 is the program's own.
+  [[nodiscard]] size_t size() const noexcept { return threads_.size() + 1; }
+  [[nodiscard]] EventLoop& loop(size_t number) noexcept { return host(number).loop(); }
+  // To be used on its loop.
+  [[nodiscard]] Host& host(size_t number) noexcept {
+    return number == 0 ? *own_ : threads_[number - 1]->host();
+  }
+
+ private:
+  explicit ServeLoops(Host& own) : own_(&own) {}
+
+  Host* own_;
+  std::vector<std::unique_ptr<LoopThread>> threads_;
+};
+
+}  // namespace mica
