@@ -22,7 +22,7 @@ using nlohmann::json;
 constexpr VerbText kText{
     .name = "ctl",
     .summary = "Command a running server",
-    .synopsis = "--control PATH COMMAND [OPTION]... [ARGUMENT]",
+    .synopsis = "--control PATH COMMAND [OPTION]... [ARGUMENT]...",
     .notes =
         "Commands:\n"
         "  list              the exports and how many clients each has\n"
@@ -33,6 +33,7 @@ constexpr VerbText kText{
         "to\n"
         "                    --seconds), then as remove\n"
         "  limit NAME        change --iops and --bandwidth; what is not given is unlimited\n"
+        "  snapshot NAME S   keep the disk as it is under the name S, while it is used\n"
         "  reload            make the exports of the config file what it says now\n"
         "Requests in flight are always answered, other exports do not notice. The server's\n"
         "answer is printed as it is with --output json."};
@@ -41,6 +42,7 @@ struct CtlOptions {
   std::string control;
   std::string command;
   std::string argument;
+  std::string snapshot;
   std::optional<std::string> format;
   std::optional<uint64_t> iops;
   std::optional<uint64_t> bandwidth;
@@ -100,6 +102,7 @@ Result<json> RequestFrom(const CtlOptions& options) {
   } else if (!options.argument.empty()) {
     request["name"] = options.argument;
   }
+  if (!options.snapshot.empty()) request["snapshot"] = options.snapshot;
   if (options.format) request["format"] = *options.format;
   if (options.iops) request["iops"] = *options.iops;
   if (options.bandwidth) request["bandwidth"] = *options.bandwidth;
@@ -171,6 +174,7 @@ Verb AddCtl(CLI::App& program) {
       ->type_name("N");
   command->add_option("COMMAND", options->command, "What to do")->required();
   command->add_option("ARGUMENT", options->argument, "What with");
+  command->add_option("SNAPSHOT", options->snapshot, "snapshot: its name");
   return {command, [options](Context& context) { return Ctl(context, *options); }};
 }
 

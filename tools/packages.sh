@@ -22,7 +22,7 @@ run_packages=(
 )
 test_packages=(
   qemu-system-x86 nbdkit nbd-client gnutls-bin fio strace jq busybox-static cpio xz-utils
-  shellcheck python3-libnbd prometheus
+  shellcheck prometheus
 )
 
 packages_of() {

@@ -84,8 +84,8 @@ TEST(ThrottleDevice, KeepsToBothOfItsLimits) {
   using std::chrono::milliseconds;
   EXPECT_EQ(TimeOfReads({}, 1000, 4096), EventLoop::Time(0));
   // The loop begins at time 0, so nothing is saved up: the last of 100 starts after 99 others.
-  EXPECT_NEAR(static_cast<double>(TimeOfReads({.requests = 100}, 100, 1).count()), 0.89e9, 0.02e9);
-  EXPECT_NEAR(static_cast<double>(TimeOfReads({.bytes = 40960}, 20, 4096).count()), 1.8e9, 0.02e9);
+  EXPECT_NEAR(static_cast<double>(TimeOfReads({.requests = 100}, 100, 1).count()), 0.99e9, 0.02e9);
+  EXPECT_NEAR(static_cast<double>(TimeOfReads({.bytes = 40960}, 20, 4096).count()), 1.9e9, 0.02e9);
   EXPECT_GE(TimeOfReads({.requests = 10, .bytes = 1u << 30}, 20, 4096), milliseconds(1700));
 }
 

@@ -95,6 +95,14 @@ class Exports(Operated):
             self.assertIn("missing.mica", self.ctl("add", self.path("missing.mica"), status=1).stderr)
             self.assertEqual(set(self.listed()), {"a", "b"})
 
+    def test_a_snapshot_under_load(self):
+        with self.serve(self.image("a"), f"master={self.master}") as server:
+            load = Load(server.connect("a"))
+            self.ctl("snapshot", "a", "before")
+            self.assertIn("before", self.ctl("snapshot", "a", "before", status=1).stderr)
+            self.ctl("snapshot", "master", "x", status=1)
+            self.assertIsNone(load.stop())
+
     def test_drain_waits_for_clients_to_leave(self):
         with self.serve(self.image("a"), self.image("b")) as server:
             handle = server.connect("a")

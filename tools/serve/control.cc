@@ -36,13 +36,16 @@ Result<std::string> AnswerTo(const Result<void>& done) {
   return Done();
 }
 
-// The only arguments are "name" and those in `numbers`.
+// The only arguments are "name", those in `numbers`, and "snapshot" where that is wanted.
 struct NamedArguments {
   std::string name;
+  std::string snapshot;
   std::map<std::string, uint64_t, std::less<>> numbers;
 };
+enum class WithSnapshot : uint8_t { kNo, kYes };
 Result<NamedArguments> TakeNamed(const ConfigFields& arguments,
-                                 const std::set<std::string_view>& numbers) {
+                                 const std::set<std::string_view>& numbers,
+                                 WithSnapshot with_snapshot = WithSnapshot::kNo) {
   NamedArguments taken;
   bool named = false;
   for (const auto& [key, value] : arguments) {
@@ -51,6 +54,8 @@ Result<NamedArguments> TakeNamed(const ConfigFields& arguments,
     if (key == "name" && text != nullptr) {
       taken.name = *text;
       named = true;
+    } else if (key == "snapshot" && text != nullptr && with_snapshot == WithSnapshot::kYes) {
+      taken.snapshot = *text;
     } else if (numbers.contains(key) && number != nullptr && *number >= 0) {
       taken.numbers.emplace(key, static_cast<uint64_t>(*number));
     } else {
@@ -103,10 +108,10 @@ struct Control::Command {
 
 const Control::Command* Control::FindCommand(std::string_view name) noexcept {
   static constexpr std::array kCommands = {
-      Command{"list", &Control::List},     Command{"stat", &Control::Stat},
-      Command{"add", &Control::Add},       Command{"remove", &Control::Remove},
-      Command{"drain", &Control::Drain},   Command{"limit", &Control::Limit},
-      Command{"reload", &Control::Reload},
+      Command{"list", &Control::List},         Command{"stat", &Control::Stat},
+      Command{"add", &Control::Add},           Command{"remove", &Control::Remove},
+      Command{"drain", &Control::Drain},       Command{"limit", &Control::Limit},
+      Command{"snapshot", &Control::Snapshot}, Command{"reload", &Control::Reload},
   };
   const auto* const found = std::ranges::find(kCommands, name, &Command::name);
   return found == kCommands.end() ? nullptr : found;
@@ -139,8 +144,8 @@ Async<std::string> Control::Answer(const std::string& line) {
   const Command* const command = name == nullptr ? nullptr : FindCommand(*name);
   if (command == nullptr) {
     co_return Error{Errc::kInvalidArgument,
-                    fmt::format("\"command\": expected list, stat, add, remove, drain, limit or "
-                                "reload, found {}",
+                    fmt::format("\"command\": expected list, stat, add, remove, drain, limit, "
+                                "snapshot or reload, found {}",
                                 name == nullptr ? "none" : nbd::Quoted(*name))};
   }
   Result<std::string> answer = co_await (this->*command->run)(std::move(arguments));
@@ -198,6 +203,13 @@ Async<std::string> Control::Limit(ConfigFields arguments) {
     limits.bytes = bytes->second;
   }
   co_return AnswerTo(co_await keeper_.SetLimits(taken.name, limits));
+}
+
+Async<std::string> Control::Snapshot(ConfigFields arguments) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}, WithSnapshot::kYes));
+  CO_ASSIGN(const SnapshotInfo info, co_await keeper_.Snapshot(taken.name, taken.snapshot));
+  json content{{"snapshot", info.name}, {"size", info.virtual_size}, {"epoch", info.epoch}};
+  co_return Done(std::move(content));
 }
 
 Async<std::string> Control::Reload(ConfigFields) {

@@ -40,6 +40,7 @@ class Control {
   Async<std::string> Remove(ConfigFields arguments);
   Async<std::string> Drain(ConfigFields arguments);
   Async<std::string> Limit(ConfigFields arguments);
+  Async<std::string> Snapshot(ConfigFields arguments);
   Async<std::string> Reload(ConfigFields arguments);
 
   // Makes the exports of the config file what `wanted` says; the names of what was changed.

@@ -27,6 +27,15 @@ Async<void> ChangeLimits(ThrottleDevice& device, ThrottleLimits limits) {
   co_return Result<void>();
 }
 
+Async<SnapshotInfo> TakeSnapshot(ServedImage& image, std::string snapshot) {
+  SnapshotControl* const control = image.chain->layer(0).controls().snapshots;
+  if (control == nullptr) {
+    co_return Error{Errc::kUnsupported,
+                    fmt::format("{}: this format keeps no snapshots", image.path)};
+  }
+  co_return co_await control->Create(std::move(snapshot));
+}
+
 }  // namespace
 
 ExportKeeper::~ExportKeeper() {
@@ -85,9 +94,10 @@ Result<ExportKeeper::Entry*> ExportKeeper::Ready(std::string_view name) {
   if (found == entries_.end()) {
     return Error{Errc::kNotFound, fmt::format("there is no export '{}'", name)};
   }
-  if (!found->second->ready) {
-    return Error{Errc::kBusy,
-                 fmt::format("export '{}' is being opened or taken away; try again later", name)};
+  if (!found->second->ready || found->second->busy) {
+    return Error{
+        Errc::kBusy,
+        fmt::format("export '{}' is being opened, changed or taken away; try again later", name)};
   }
   return found->second.get();
 }
@@ -106,11 +116,21 @@ Async<void> ExportKeeper::SetLimits(std::string name, ThrottleLimits limits) {
   entry->config.limits = limits;
   ThrottleDevice& device = *entry->image.throttle;
   const std::function<Async<void>()> change = [&] { return ChangeLimits(device, limits); };
-  // Not to be taken away meanwhile.
-  entry->ready = false;
+  entry->busy = true;
   Result<void> changed = co_await CallOn(server_.loop(), loops_.loop(entry->shard), change);
-  entry->ready = true;
+  entry->busy = false;
   co_return changed;
+}
+
+Async<SnapshotInfo> ExportKeeper::Snapshot(std::string name, std::string snapshot) {
+  CO_ASSIGN(Entry* const entry, Ready(name));
+  const std::function<Async<SnapshotInfo>()> take = [&] {
+    return TakeSnapshot(entry->image, snapshot);
+  };
+  entry->busy = true;
+  Result<SnapshotInfo> taken = co_await CallOn(server_.loop(), loops_.loop(entry->shard), take);
+  entry->busy = false;
+  co_return taken;
 }
 
 Async<void> ExportKeeper::Close(Entry& entry) {

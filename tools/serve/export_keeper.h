@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/snapshot_control.h"
 #include "nbd/server.h"
 #include "tools/serve/serve_config.h"
 #include "tools/serve/serve_loops.h"
@@ -37,6 +38,10 @@ class ExportKeeper {
   // For requests from now on. kNotFound.
   Async<void> SetLimits(std::string name, ThrottleLimits limits);
 
+  // Keeps the state of the disk under this name in its image, while it is used. Errors as
+  // SnapshotControl::Create; kUnsupported when the image's format cannot.
+  Async<SnapshotInfo> Snapshot(std::string name, std::string snapshot);
+
   // The server has ended. Closes all; every failure has been printed, the first is returned.
   Async<void> CloseAll();
 
@@ -44,6 +49,7 @@ class ExportKeeper {
     ExportConfig config;
     size_t shard = 0;
     bool ready = false;  // being opened or taken away otherwise
+    bool busy = false;   // something is being done to it that it survives
     DeviceInfo info;     // of a ready one
     std::shared_ptr<nbd::ServedExport> served;
     ServedImage image;  // its loop's
