@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The Debian packages that mica needs, by group, and the one place that installs them.
 #
-#   tools/packages.sh [--list] build|run|test ...
+#   tools/packages.sh [--list] build|run|test|bench ...
 #
 # Installs what is missing of the named groups (as root, or through sudo); does nothing, and needs no
 # privilege or network, when all is there. --list prints the names instead.
@@ -24,13 +24,18 @@ test_packages=(
   qemu-system-x86 nbdkit nbd-client gnutls-bin fio strace jq busybox-static cpio xz-utils
   shellcheck prometheus
 )
+# The peers of bench/, beside those above.
+bench_packages=(
+  squashfs-tools erofs-utils
+)
 
 packages_of() {
   case $1 in
     build) printf '%s\n' "${build_packages[@]}" ;;
     run) printf '%s\n' "${run_packages[@]}" ;;
     test) printf '%s\n' "${test_packages[@]}" ;;
-    *) echo "packages.sh: no group named '$1' (build, run, test)" >&2; return 2 ;;
+    bench) printf '%s\n' "${bench_packages[@]}" ;;
+    *) echo "packages.sh: no group named '$1' (build, run, test, bench)" >&2; return 2 ;;
   esac
 }
 
@@ -52,7 +57,7 @@ as_root() {
 main() {
   local list=no group package wanted missing=()
   [[ ${1:-} == --list ]] && { list=yes; shift; }
-  [[ $# -gt 0 ]] || { echo "usage: packages.sh [--list] build|run|test ..." >&2; return 2; }
+  [[ $# -gt 0 ]] || { echo "usage: packages.sh [--list] build|run|test|bench ..." >&2; return 2; }
   for group in "$@"; do
     wanted=$(packages_of "$group")
     [[ $list == yes ]] && { echo "$wanted"; continue; }
