@@ -53,7 +53,8 @@ class BlockDevice {
   BlockDevice& operator=(const BlockDevice&) = delete;
   virtual ~BlockDevice() = default;
 
-  // Constant for the life of the device.
+  // Constant for the life of the device, but for a size that may grow: a front end keeps to what it
+  // has told its client.
   [[nodiscard]] virtual const DeviceInfo& info() const noexcept = 0;
 
   virtual Async<void> Read(uint64_t offset, Bytes buffer) = 0;

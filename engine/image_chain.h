@@ -34,6 +34,11 @@ class ImageChain final : public BlockDevice {
   Async<void> Flush() override;
   Async<std::vector<StatusExtent>> Status(ByteRange range, size_t extents_max) override;
 
+  // The disk gets `size` bytes, a multiple of the cluster, and reads zero in the new part. Reads
+  // and writes go on; only when the old size is no multiple of the cluster must nothing be in
+  // flight. kUnsupported when the head's format cannot; otherwise as SnapshotControl::Grow.
+  Async<void> Grow(uint64_t size);
+
   // Closes the head and lets go of the parents; nothing may be in flight or come after.
   Async<void> Close();
 

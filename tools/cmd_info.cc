@@ -10,6 +10,7 @@
 #include "tools/layer_view.h"
 #include "tools/output_json.h"
 #include "tools/output_text.h"
+#include "tools/snapshot_text.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -64,6 +65,8 @@ std::string TextOf(const LayerView& view) {
     AppendLine(text, "uuid", UuidText(info.identity->uuid));
     AppendLine(text, "digest", FormatHex(info.identity->digest));
   }
+  if (view.epoch) AppendLine(text, "epoch", std::to_string(*view.epoch));
+  if (!view.snapshots.empty()) text += "snapshots:\n" + SnapshotLines(view.snapshots);
   if (!info.parent) return text;
   AppendLine(text, "parent",
              fmt::format("{} (actual path: {})", info.parent->path, view.parent_path->native()));

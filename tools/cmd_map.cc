@@ -16,17 +16,26 @@ namespace {
 constexpr VerbText kText{
     .name = "map",
     .summary = "Show where the guest's bytes are stored",
-    .synopsis = "[-f FMT] [--json] FILE",
+    .synopsis = "[-f FMT] [--since EPOCH|SNAPSHOT] [--json] FILE",
     .notes =
         "For people: the stored ranges with their place and file. As JSON: an array that covers\n"
         "the disk, with the fields of qemu-img map (start, length, depth, present, zero, data,\n"
-        "compressed, offset). An image that is being used is mapped all the same, as of its last "
-        "state on\n"
-        "disk."};
+        "compressed, offset). An image that is being used is mapped all the same, as of its last
+        "
+        "state on disk.
+        "
+        "With --since: the ranges that may have changed after that snapshot was made, or after
+        "
+        "that epoch of `mica info`, and whether they read zero; copying them onto a copy of the
+        "
+        "snapshot makes it a copy of FILE. FILE may itself be a snapshot, FILE@NAME. An epoch that
+        "
+        "was undone by going back to a snapshot has no answer: exit status 6, take a full copy."};
 
 struct MapOptions {
   std::optional<std::string> format;
   std::string file;
+  std::string since;
 };
 
 // An array of one record per line, written as it grows: a map can have millions of records.
@@ -69,6 +78,32 @@ class TextTable {
   ImageChain& chain_;
 };
 
+class ChangeTable {
+ public:
+  explicit ChangeTable(Output& output) : output_(output) {
+    if (!output_.json()) output_.Text(fmt::format("{:<16}{:<16}{}\n", "Offset", "Length", "Zero"));
+  }
+
+  void Add(const ChangedPart& part) {
+    if (!output_.json()) {
+      output_.Text(fmt::format("{:<#16x}{:<#16x}{}\n", part.guest.offset, part.guest.length,
+                               part.zero ? "yes" : "no"));
+      return;
+    }
+    const nlohmann::json record{
+        {"start", part.guest.offset}, {"length", part.guest.length}, {"zero", part.zero}};
+    output_.Text((first_ ? "[" : ",\n") + record.dump());
+    first_ = false;
+  }
+  void Finish() {
+    if (output_.json()) output_.Text(first_ ? "[]\n" : "]\n");
+  }
+
+ private:
+  Output& output_;
+  bool first_ = true;
+};
+
 Async<std::unique_ptr<ImageChain>> OpenToLook(Context& context, const MapOptions& options) {
   OpenChainOptions open;
   open.format = options.format;
@@ -81,6 +116,14 @@ Async<std::unique_ptr<ImageChain>> OpenToLook(Context& context, const MapOptions
 
 Async<ExitStatus> Map(Context& context, const MapOptions& options) {
   CO_ASSIGN(const std::unique_ptr<ImageChain> chain, co_await OpenToLook(context, options));
+  if (!options.since.empty()) {
+    ChangeTable table(context.output);
+    const std::function<void(const ChangedPart&)> add = [&](const ChangedPart& p) { table.Add(p); };
+    CO_TRY(co_await MapChanges(*chain, options.since, add));
+    table.Finish();
+    CO_TRY(co_await chain->Close());
+    co_return ExitStatus::kDone;
+  }
   std::function<void(const MapEntry&)> visit;
   JsonTable json(context.output);
   if (context.output.json()) {
@@ -102,6 +145,8 @@ Verb AddMap(CLI::App& program) {
   const auto options = std::make_shared<MapOptions>();
   CLI::App* command = AddSubcommand(program, kText);
   AddFormat(*command, "-f,--format", options->format, "Format of FILE");
+  command->add_option("--since", options->since, "Only what has changed since then")
+      ->option_text("EPOCH|SNAPSHOT");
   command->add_option("FILE", options->file, "The image")->required();
   return {command,
           [options](Context& context) { return SyncWait(context.loop, Map(context, *options)); }};

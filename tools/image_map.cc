@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/image_map.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <charconv>
+
+#include "engine/snapshot_control.h"
 
 namespace mica {
 
@@ -92,6 +97,64 @@ Async<void> MapImage(ImageChain& chain, std::function<void(const MapEntry&)> vis
     }
   }
   merger.Finish();
+  co_return Result<void>();
+}
+
+namespace {
+
+Async<uint32_t> EpochOf(SnapshotControl& control, std::string path, std::string since) {
+  CO_ASSIGN(const std::vector<SnapshotInfo> snapshots, co_await control.List());
+  for (const SnapshotInfo& snapshot : snapshots) {
+    if (snapshot.name == since) co_return snapshot.epoch;
+  }
+  uint32_t epoch = 0;
+  const char* const end = since.data() + since.size();
+  const auto parsed = std::from_chars(since.data(), end, epoch);
+  if (parsed.ec == std::errc() && parsed.ptr == end) co_return epoch;
+  co_return Error{Errc::kNotFound, fmt::format("{}: expected one of its snapshots or the number of "
+                                               "an epoch, found '{}'; `mica info` shows both",
+                                               path, since)};
+}
+
+// Splits a range by what reads zero.
+Async<void> AddChange(ImageChain& chain, ByteRange range,
+                      std::function<void(const ChangedPart&)>& visit) {
+  constexpr size_t kExtentsMax = 4096;
+  ChangedPart part;
+  while (!range.empty()) {
+    CO_ASSIGN(const std::vector<StatusExtent> extents, co_await chain.Status(range, kExtentsMax));
+    for (const StatusExtent& extent : extents) {
+      if (!part.guest.empty() && part.zero != extent.zero) {
+        visit(part);
+        part.guest = ByteRange{};
+      }
+      if (part.guest.empty()) part.guest.offset = range.offset;
+      part.zero = extent.zero;
+      part.guest.length += extent.length;
+      range = RangeBetween(range.offset + extent.length, range.end());
+    }
+  }
+  if (!part.guest.empty()) visit(part);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Async<void> MapChanges(ImageChain& chain, std::string since,
+                       std::function<void(const ChangedPart&)> visit) {
+  constexpr uint64_t kWindowBytes = uint64_t{1} << 30;
+  SnapshotControl* const control = chain.layer(0).controls().snapshots;
+  const std::string path = chain.layer(0).info().path;
+  if (control == nullptr) {
+    co_return Error{Errc::kUnsupported,
+                    path + ": its format does not remember when its blocks were changed"};
+  }
+  CO_ASSIGN(const uint32_t epoch, co_await EpochOf(*control, path, since));
+  for (uint64_t at = 0; at < chain.info().size; at += kWindowBytes) {
+    const ByteRange window{at, std::min(kWindowBytes, chain.info().size - at)};
+    CO_ASSIGN(const std::vector<ByteRange> changed, co_await control->ChangedSince(epoch, window));
+    for (const ByteRange& range : changed) CO_TRY(co_await AddChange(chain, range, visit));
+  }
   co_return Result<void>();
 }
 

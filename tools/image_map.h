@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "engine/image_chain.h"
 
@@ -22,5 +23,16 @@ struct MapEntry {
 // Calls `visit` for the whole disk, in order, with neighbours merged where they are one run on the
 // host too.
 Async<void> MapImage(ImageChain& chain, std::function<void(const MapEntry&)> visit);
+
+// A run of guest bytes that may have changed.
+struct ChangedPart {
+  ByteRange guest;
+  bool zero = false;  // reads zero now
+};
+
+// Calls `visit` for what has changed since `since`, the name of a snapshot of the head or else an
+// epoch, in order. kNotFound when it is neither; kUnsupported when the head's format does not know.
+Async<void> MapChanges(ImageChain& chain, std::string since,
+                       std::function<void(const ChangedPart&)> visit);
 
 }  // namespace mica

@@ -9,9 +9,13 @@ namespace mica {
 
 Async<LayerView> ViewLayer(Host& host, std::filesystem::path path,
                            std::optional<std::string> format_name) {
+  CO_ASSIGN(const ImageName name, co_await ResolveImageName(host, path));
+  path = name.file;
   CO_ASSIGN(const ImageFormat* const format, co_await FormatOf(host, path, format_name));
   LayerView view;
+  view.snapshot = name.snapshot;
   LayerOpenOptions options;
+  options.snapshot = name.snapshot;
   Result<std::unique_ptr<Layer>> layer = co_await format->Open(host, path, options);
   if (!layer && layer.error().code == Errc::kBusy) {
     view.in_use = true;
@@ -20,6 +24,10 @@ Async<LayerView> ViewLayer(Host& host, std::filesystem::path path,
   }
   if (!layer) co_return std::move(layer).error();
   view.info = (*layer)->info();
+  if (SnapshotControl* const control = (*layer)->controls().snapshots) {
+    view.epoch = control->Epoch();
+    CO_ASSIGN(view.snapshots, co_await control->List());
+  }
   CO_TRY(co_await (*layer)->Close());
   CO_ASSIGN(const FileStat stat, co_await host.Stat(path));
   view.file_bytes = stat.size;

@@ -10,6 +10,7 @@
 
 #include "engine/io/host.h"
 #include "engine/layer.h"
+#include "engine/snapshot_control.h"
 
 namespace mica {
 
@@ -18,6 +19,9 @@ struct LayerView {
   uint64_t file_bytes = 0;                           // of the host file
   uint64_t allocated_bytes = 0;                      // on the host
   bool in_use = false;                               // somebody has it open for writing
+  std::optional<std::string> snapshot;               // FILE@NAME: this state of it
+  std::vector<SnapshotInfo> snapshots;               // that it keeps, the oldest first
+  std::optional<uint32_t> epoch;                     // of its last checkpoint, when it counts them
   std::optional<std::filesystem::path> parent_path;  // where the recorded parent is looked for
 };
 

@@ -14,6 +14,14 @@ nlohmann::json ToJson(const LayerIdentity& identity) {
           {"virtual-size", identity.virtual_size}};
 }
 
+nlohmann::json ToJson(const SnapshotInfo& snapshot) {
+  return {{"id", std::to_string(snapshot.id)},
+          {"name", snapshot.name},
+          {"date-sec", snapshot.created},
+          {"virtual-size", snapshot.virtual_size},
+          {"epoch", snapshot.epoch}};
+}
+
 nlohmann::json ToJson(const LayerView& view) {
   nlohmann::json json{{"filename", view.info.path},
                       {"format", view.info.format},
@@ -31,6 +39,14 @@ nlohmann::json ToJson(const LayerView& view) {
                            {"chunk-size", compression.chunk_bytes},
                            {"content-bytes", compression.content_bytes},
                            {"stored-bytes", compression.stored_bytes}};
+  }
+  if (view.snapshot) json["snapshot"] = *view.snapshot;
+  if (view.epoch) {
+    json["epoch"] = *view.epoch;
+    json["snapshots"] = nlohmann::json::array();
+    for (const SnapshotInfo& snapshot : view.snapshots) {
+      json["snapshots"].push_back(ToJson(snapshot));
+    }
   }
   if (view.info.identity) json["identity"] = ToJson(*view.info.identity);
   if (view.info.parent) {

@@ -12,5 +12,6 @@ namespace mica {
 
 nlohmann::json ToJson(const LayerIdentity& identity);
 nlohmann::json ToJson(const LayerView& view);
+nlohmann::json ToJson(const SnapshotInfo& snapshot);
 
 }  // namespace mica

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <ctime>
 #include <string_view>
 
 namespace mica {
@@ -25,6 +26,16 @@ std::string FormatBytes(uint64_t bytes) {
 
 std::string FormatBytesExactly(uint64_t bytes) {
   return fmt::format("{} ({} bytes)", FormatBytes(bytes), bytes);
+}
+
+std::string FormatTime(uint64_t seconds_since_1970) {
+  constexpr uint64_t kYear9999 = 253'402'300'799;
+  if (seconds_since_1970 > kYear9999) return "-";
+  const auto seconds = static_cast<std::time_t>(seconds_since_1970);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string FormatDuration(std::chrono::seconds duration) {

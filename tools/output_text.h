@@ -16,6 +16,8 @@ std::string FormatBytesExactly(uint64_t bytes);
 // "0:07", "12:34", "3:00:00".
 std::string FormatDuration(std::chrono::seconds duration);
 // Lower-case hexadecimal.
+// "2026-11-22 10:44:53", in UTC.
+std::string FormatTime(uint64_t seconds_since_1970);
 std::string FormatHex(std::span<const uint8_t> bytes);
 
 }  // namespace mica

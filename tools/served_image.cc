@@ -36,7 +36,7 @@ Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess acce
   CO_ASSIGN(const LayerView view, co_await ViewLayer(host, word.path, access.format));
   OpenChainOptions options;
   options.format = access.format;
-  options.writable = !access.read_only && !view.info.sealed;
+  options.writable = !access.read_only && !view.info.sealed && !view.snapshot;
   ServedImage image;
   image.name = word.name;
   image.path = word.path;

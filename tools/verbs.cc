@@ -7,9 +7,30 @@ namespace mica {
 
 namespace {
 
-constexpr std::array kVerbs{&AddCreate,  &AddClone,   &AddSeal,  &AddInfo,   &AddMap,     &AddCheck,
-                            &AddCompare, &AddConvert, &AddServe, &AddCtl,    &AddLs,      &AddCat,
-                            &AddExtract, &AddDiff,    &AddFit,   &AddRebase, &AddRollback};
+// One a line: verbs come and go alone.
+// clang-format off
+constexpr std::array kVerbs{
+    &AddCreate,
+    &AddClone,
+    &AddSeal,
+    &AddInfo,
+    &AddMap,
+    &AddSnapshot,
+    &AddResize,
+    &AddCheck,
+    &AddCompare,
+    &AddConvert,
+    &AddServe,
+    &AddCtl,
+    &AddLs,
+    &AddCat,
+    &AddExtract,
+    &AddDiff,
+    &AddFit,
+    &AddRebase,
+    &AddRollback,
+};
+// clang-format on
 
 }  // namespace
 

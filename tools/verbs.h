@@ -19,6 +19,8 @@ Verb AddClone(CLI::App& program);
 Verb AddSeal(CLI::App& program);
 Verb AddInfo(CLI::App& program);
 Verb AddMap(CLI::App& program);
+Verb AddSnapshot(CLI::App& program);
+Verb AddResize(CLI::App& program);
 Verb AddCheck(CLI::App& program);
 Verb AddCompare(CLI::App& program);
 Verb AddConvert(CLI::App& program);

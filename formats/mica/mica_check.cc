@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "engine/digest.h"
+#include "formats/mica/check_snapshots.h"
 #include "formats/mica/map_walk.h"
 #include "formats/mica/mica_format.h"
 #include "formats/mica/open_image.h"
@@ -19,11 +20,16 @@ namespace native {
 namespace {
 
 constexpr uint32_t kRunSlotsMax = 256;  // read 1 MiB at a time
+constexpr uint64_t kLogUser = 0;
 
 class Checker {
  public:
   Checker(Image& image, CheckScope scope, CheckReport& report, uint64_t file_slots)
-      : image_(image), scope_(scope), report_(report), file_slots_(file_slots) {}
+      : image_(image),
+        scope_(scope),
+        report_(report),
+        file_slots_(file_slots),
+        uses_(image.superblock.snapshot_table.slot != 0) {}
 
   Async<void> Run() {
     if (const Slot expected = image_.superblock.high_water; file_slots_ < expected) {
@@ -32,7 +38,7 @@ class Checker {
                                         file_slots_, expected),
                             std::nullopt);
     }
-    UseMetadata(image_.log.slots());
+    UseMetadata(image_.log.slots(), kLogUser);
     uint64_t last_region = UINT64_MAX;
     for (uint64_t block = 0; block < image_.map.block_count();) {
       const Result<BlockMap::Found> found = co_await image_.map.Find(block);
@@ -43,7 +49,8 @@ class Checker {
       }
       const uint64_t region = block / kBlocksPerRegion;
       if (region != last_region) {
-        image_.map.ForEachRegionRun(block, [this](SlotRun run) { UseMetadata(run); });
+        const uint64_t user = SlotUses::OfRegion(region);
+        image_.map.ForEachRegionRun(block, [&](SlotRun run) { UseMetadata(run, user); });
       }
       last_region = region;
       if (found->kind == BlockMap::Found::Kind::kLeaf)
@@ -51,8 +58,11 @@ class Checker {
       block = found->end_block;
     }
     for (uint32_t i = 0; i < kRootsMax; ++i) {
-      if (const Slot slot = image_.map.RootSlot(i); slot != 0) UseMetadata(SlotRun{slot, 1});
+      const Slot slot = image_.map.RootSlot(i);
+      if (slot != 0) UseMetadata(SlotRun{slot, 1}, SlotUses::OfRoot(i));
     }
+    const SnapshotCheck snapshots{image_, scope_, report_, uses_, file_slots_};
+    CO_TRY(co_await CheckSnapshots(snapshots));
     if (image_.superblock.sealed && report_.corruptions == 0) CO_TRY(co_await CheckSeal());
     co_return Result<void>();
   }
@@ -71,25 +81,24 @@ class Checker {
     return {};
   }
 
-  void UseMetadata(SlotRun run) {
+  void UseMetadata(SlotRun run, uint64_t user) {
     for (uint64_t slot = run.first; slot < run.end(); ++slot) {
-      Use(static_cast<Slot>(slot), "the map", std::nullopt);
+      Use(static_cast<Slot>(slot), user, "the map", std::nullopt);
     }
   }
 
-  void Use(Slot slot, std::string_view user, std::optional<ByteRange> guest) {
+  void Use(Slot slot, uint64_t number, std::string_view user, std::optional<ByteRange> guest) {
     if (slot >= file_slots_) {
       report_.AddCorruption(
           fmt::format("{} uses slot {}, but the file ends at slot {}", user, slot, file_slots_),
           guest);
       return;  // and a bitmap that large is not wanted
     }
-    if (used_.Test(slot)) {
+    if (uses_.Use(slot, number) != SlotUses::Outcome::kFirst) {
       report_.AddCorruption(fmt::format("slot {} (file offset {}) is used twice, also by {}", slot,
                                         SlotOffset(slot), user),
                             guest);
     }
-    used_.Set(slot);
   }
 
   Async<void> CheckLeaf(uint64_t first_block, const Leaf& leaf) {
@@ -98,7 +107,8 @@ class Checker {
       ++report_.blocks_checked;
       if (!IsPlace(entry.slot)) return;
       const uint64_t block = first_block + index;
-      Use(entry.slot, fmt::format("the block at guest offset {}", block * kSlotBytes),
+      Use(entry.slot, SlotUses::OfBlock(block, entry.digest),
+          fmt::format("the block at guest offset {}", block * kSlotBytes),
           ByteRange{block * kSlotBytes, kSlotBytes});
       items.push_back({block, entry});
     });
@@ -144,7 +154,7 @@ class Checker {
   const CheckScope scope_;
   CheckReport& report_;
   const uint64_t file_slots_;
-  SlotBitmap used_;
+  SlotUses uses_;
 };
 
 }  // namespace

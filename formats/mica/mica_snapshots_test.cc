@@ -449,6 +449,41 @@ TEST_F(MicaSnapshotsTest, BlocksThatEqualTheParentAgainHaveChanged) {
   EXPECT_EQ(Changed(*chain, base.epoch), expected);
 }
 
+TEST_F(MicaSnapshotsTest, CheckFindsWhatIsWrongWithASnapshot) {
+  Create(8 * kMiB);
+  auto chain = Open();
+  for (uint64_t block = 0; block < 300; ++block) Write(*chain, block, 1 + block);
+  Snapshot(*chain, "s");
+  Write(*chain, 7, 999);
+  Close(std::move(chain));
+  ExpectSound();
+  const auto check = [&] {
+    return SyncWait(loop_, format_.Check(host_, "/d", CheckScope::kMetadataAndData)).value();
+  };
+  // The old block 7, which only the snapshot has.
+  const Data content = host_.Content("/d").value();
+  const Data old = BlockOf(8);
+  uint64_t at = 0;
+  while (!std::equal(old.begin(), old.end(), content.begin() + static_cast<ptrdiff_t>(at))) {
+    at += kBlock;
+  }
+  const std::byte junk{0x55};
+  host_.disk().Find("/d")->Damage(at + 9, ConstBytes(&junk, 1));
+  CheckReport report = check();
+  ASSERT_EQ(report.corruptions, 1u);
+  EXPECT_THAT(report.findings[0].what, HasSubstr("snapshot 's'"));
+  EXPECT_THAT(report.findings[0].what, HasSubstr("guest offset 28672"));
+  host_.disk().Find("/d")->Damage(at + 9, ConstBytes(&content[at + 9], 1));
+  // The snapshot's root block, which the head has replaced.
+  const native::Slot table = SuperblockOnDisk().snapshot_table.slot;
+  const uint64_t roots =
+      native::SlotOffset(LoadLe<uint32_t>(content, native::SlotOffset(table) + 32 + 36));
+  host_.disk().Find("/d")->Damage(roots + 9, ConstBytes(&junk, 1));
+  report = check();
+  ASSERT_GE(report.corruptions, 1u);
+  EXPECT_THAT(report.findings[0].what, HasSubstr("snapshot 's'"));
+}
+
 TEST_F(MicaSnapshotsTest, DamageToATableIsReportedAndTheDiskStaysReadable) {
   Create(kMiB);
   auto chain = Open();

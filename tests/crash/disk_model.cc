@@ -71,6 +71,35 @@ void DiskModel::Covered(const Snapshot& snapshot) {
   }
 }
 
+DiskModel::Snapshot DiskModel::Begun() const {
+  Snapshot snapshot;
+  for (const auto& [number, block] : blocks_) snapshot.emplace(number, block.versions.size() - 1);
+  return snapshot;
+}
+
+bool DiskModel::HadBetween(uint64_t number, ConstBytes content, size_t from, size_t to) const {
+  const std::vector<BlockDigest>& versions = blocks_.at(number).versions;
+  const auto begin = versions.begin();
+  const auto end = begin + static_cast<ptrdiff_t>(to) + 1;
+  return std::find(begin + static_cast<ptrdiff_t>(from), end, DigestBlock(content)) != end;
+}
+
+void DiskModel::BeginRevert(const Snapshot& from, const Snapshot& to) {
+  for (auto& [number, block] : blocks_) {
+    block.reverted = block.versions.size();
+    for (size_t i = from.at(number); i <= to.at(number); ++i) {
+      block.versions.push_back(block.versions[i]);
+    }
+  }
+}
+
+void DiskModel::CompleteRevert() {
+  for (auto& [number, block] : blocks_) {
+    block.completed = block.versions.size() - 1;
+    block.durable = block.reverted;
+  }
+}
+
 void DiskModel::Read(uint64_t offset, Bytes out) const {
   for (size_t done = 0; done < out.size();) {
     const uint64_t at = offset + done;

@@ -40,6 +40,16 @@ class DiskModel {
   void Covered(const Snapshot& snapshot);
   [[nodiscard]] Snapshot CompletedIn(ByteRange range) const;
 
+  // The last version that was begun, of every block.
+  [[nodiscard]] Snapshot Begun() const;
+  // Whether `content` is one of these versions of the block.
+  [[nodiscard]] bool HadBetween(uint64_t block, ConstBytes content, size_t from, size_t to) const;
+
+  // The whole disk is about to become what it was, each block in one of these versions; then it
+  // has, durably. In between and afterwards what a block holds is known when it is resolved.
+  void BeginRevert(const Snapshot& from, const Snapshot& to);
+  void CompleteRevert();
+
   // What a read must return when no change is in flight and none has failed.
   void Read(uint64_t offset, Bytes out) const;
   // Whether the block may hold `content` (short for the last block) after a power cut now.
@@ -54,6 +64,7 @@ class DiskModel {
     std::vector<BlockDigest> versions;  // the last one is `content`
     size_t completed = 0;               // index into versions
     size_t durable = 0;
+    size_t reverted = 0;  // the first version that the last BeginRevert has added
   };
 
   template <class Edit>

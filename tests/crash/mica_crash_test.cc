@@ -57,7 +57,7 @@ class Cutter {
     MemoryHost host(loop, {}, workload_.host().disk().AfterPowerCut(policy));
     Prng prng(choices);
     if (prng.OneIn(8)) return CutDuringRecovery(host, prng);
-    failure_ = VerifyImage(host, workload_.model(), prng.OneIn(2));
+    failure_ = VerifyWithSnapshots(host, workload_.model(), workload_.snapshots(), prng.OneIn(2));
     if (failure_.empty() && prng.OneIn(8)) GoOn(loop, host, prng);
   }
 
@@ -71,9 +71,9 @@ class Cutter {
       ++cuts_made;
       MemoryLoop loop;
       MemoryHost second(loop, {}, host.disk().AfterPowerCut(PowerCutPolicy::FromSeed(prng.Next())));
-      inner = VerifyImage(second, workload_.model(), true);
+      inner = VerifyWithSnapshots(second, workload_.model(), workload_.snapshots(), true);
     });
-    failure_ = VerifyImage(host, workload_.model(), true);
+    failure_ = VerifyWithSnapshots(host, workload_.model(), workload_.snapshots(), true);
     if (failure_.empty() && !inner.empty()) failure_ = "second cut: " + inner;
   }
 
@@ -110,7 +110,7 @@ class Cutter {
     chain.reset();
     loop.RunUntil([&loop] { return loop.spawned_tasks() == 0; });
     MemoryHost second(loop, {}, host.disk().AfterPowerCut(PowerCutPolicy::FromSeed(prng.Next())));
-    failure_ = VerifyImage(second, model, true);
+    failure_ = VerifyWithSnapshots(second, model, workload_.snapshots(), true);
     if (!failure_.empty()) failure_ = "going on, second cut: " + failure_;
   }
 
@@ -162,6 +162,19 @@ TEST_P(MicaCrash, FlushedDataSurvivesAPowerCutAtEveryHostWrite) {
 INSTANTIATE_TEST_SUITE_P(Parents, MicaCrash,
                          ::testing::Values(ParentKind::kNone, ParentKind::kSealedRaw,
                                            ParentKind::kSealedMica));
+
+using MicaCrashSnapshots = MicaCrash;
+
+TEST_P(MicaCrashSnapshots, SnapshotsSurviveAPowerCutAtEveryHostWrite) {
+  WorkloadOptions options;
+  options.parent = GetParam();
+  options.phases = 6;
+  options.snapshots = true;
+  Run(kCutsPerTest / 2, options, false);
+}
+
+INSTANTIATE_TEST_SUITE_P(Parents, MicaCrashSnapshots,
+                         ::testing::Values(ParentKind::kNone, ParentKind::kSealedMica));
 
 using MicaCrashFull = MicaCrash;
 

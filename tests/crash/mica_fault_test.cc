@@ -40,6 +40,7 @@ bool RunOne(uint64_t seed, uint64_t number, const FaultKind& kind, std::string& 
   options.phases = 2;
   options.workers = 2;
   options.operations = 14;
+  options.snapshots = seed % 2 == 0;
   Workload workload(options);
   workload.Create();
   FaultPlan& faults = workload.host().faults();
@@ -57,7 +58,7 @@ bool RunOne(uint64_t seed, uint64_t number, const FaultKind& kind, std::string& 
                                            : PowerCutPolicy::FromSeed(seed * 1000 + number + cut);
     MemoryLoop loop;
     MemoryHost host(loop, {}, workload.host().disk().AfterPowerCut(policy));
-    failure = VerifyImage(host, workload.model(), cut != 1);
+    failure = VerifyWithSnapshots(host, workload.model(), workload.snapshots(), cut != 1);
     if (!failure.empty()) failure = fmt::format("power cut {}: {}", cut, failure);
   }
   faults.SetFaultHook({});

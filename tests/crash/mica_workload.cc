@@ -16,8 +16,7 @@ namespace mica::testing {
 namespace {
 
 constexpr uint64_t kBlock = DiskModel::kBlockBytes;
-// Just over 1 GiB, so that the map has two regions, with an odd end.
-constexpr uint64_t kDiskBytes = (uint64_t{1} << 30) + 10 * kBlock + 1536;
+constexpr uint64_t kDiskBytes = Workload::kDiskBytes;
 
 // Parts of the disk that meet the borders of the map's leaves and regions, and its odd end.
 std::vector<ByteRange> HotExtents() {
@@ -36,17 +35,29 @@ Result<std::unique_ptr<ImageChain>> OpenImage(MemoryHost& host, bool writable) {
 
 }  // namespace
 
+Result<std::unique_ptr<ImageChain>> OpenToWrite(MemoryHost& host) {
+  return OpenImage(host, true);
+}
+
+Result<std::vector<std::byte>> ReadOrZero(EventLoop& loop, ImageChain& chain, ByteRange range) {
+  std::vector<std::byte> data(range.length);
+  const ByteRange inside = Intersect(range, ByteRange{0, chain.info().size});
+  const Bytes part = Bytes(data).first(inside.length);
+  const Result<void> read = SyncWait(loop, chain.Read(range.offset, part));
+  if (!inside.empty() && !read) return read.error();
+  return data;
+}
+
 std::string VerifyImage(MemoryHost& host, const DiskModel& model, bool writable) {
   {
     const Result<std::unique_ptr<ImageChain>> chain = OpenImage(host, writable);
     if (!chain) return "open: " + chain.error().message;
     for (const ByteRange& extent : model.extents()) {
-      std::vector<std::byte> data(extent.length);
-      const Result<void> read = SyncWait(host.loop(), (*chain)->Read(extent.offset, data));
-      if (!read) return fmt::format("read at {}: {}", extent.offset, read.error().message);
-      for (uint64_t at = 0; at < data.size(); at += kBlock) {
+      const auto data = ReadOrZero(host.loop(), **chain, extent);
+      if (!data) return fmt::format("read at {}: {}", extent.offset, data.error().message);
+      for (uint64_t at = 0; at < data->size(); at += kBlock) {
         const ConstBytes block =
-            ConstBytes(data).subspan(at, std::min<size_t>(kBlock, data.size() - at));
+            ConstBytes(*data).subspan(at, std::min<size_t>(kBlock, data->size() - at));
         const uint64_t number = (extent.offset + at) / kBlock;
         if (!model.Accepts(number, block)) {
           return fmt::format("block {} holds neither what was flushed nor anything newer{}", number,
@@ -137,7 +148,7 @@ bool Workload::OpenHead() {
     return false;
   }
   chain_ = *std::move(chain);
-  return true;
+  return !options_.snapshots || MakeWhole();
 }
 
 void Workload::Abandon() {
@@ -170,6 +181,7 @@ void Workload::RunPhase(uint32_t phase) {
   Prng prng(options_.seed * 1000 + phase);
   if (!OpenHead()) return;
   ResolveAll(true);
+  ResolveSnapshots();
   std::vector<Async<void>> workers;
   for (uint32_t i = 0; i < options_.workers; ++i) {
     std::vector<ByteRange> mine;
@@ -181,6 +193,7 @@ void Workload::RunPhase(uint32_t phase) {
   const Result<void> worked = SyncWait(loop_, WhenAll(loop_, std::move(workers)));
   if (!worked && !errors_expected_) Note("work: " + worked.error().message);
   if (prng.OneIn(3)) return Abandon();
+  if (options_.snapshots && prng.OneIn(2)) return ReplaceDisk(prng);
   const DiskModel::Snapshot snapshot = model_.Completed();
   const Result<void> closed = SyncWait(loop_, chain_->Close());
   if (closed) {
@@ -210,6 +223,7 @@ Async<void> Workload::OneOperation(Prng& prng, const std::vector<ByteRange>& ext
   if (prng.OneIn(2)) {  // whole blocks
     range = Intersect(AlignOutward(range, kBlock), extent);
   }
+  if (options_.snapshots && prng.OneIn(12)) co_return co_await ChangeSnapshots(prng);
   switch (prng.Below(16)) {
     case 0:
     case 1:
@@ -236,6 +250,9 @@ Async<void> Workload::WriteSome(Prng& prng, ByteRange range) {
   } else if (kind == 1) {
     range = AlignOutward(range, kBlock);  // discard leaves parts of blocks alone
     range = Intersect(range, ByteRange{0, kDiskBytes});
+    if (range.end() == kDiskBytes && chain_->info().size > kDiskBytes) {
+      range = RangeBetween(range.offset, AlignDown(kDiskBytes, kBlock));
+    }
     model_.BeginZero(range);
     done = co_await chain_->Discard(range, durability);
   } else {
@@ -287,7 +304,8 @@ Async<void> Workload::ReadSome(ByteRange range) {
 void Workload::RunToCleanEnd() {
   errors_expected_ = false;
   host_->faults().DelayCalls(options_.seed, 0);
-  if (const std::string wrong = VerifyImage(*host_, model_, true); !wrong.empty())
+  if (const std::string wrong = VerifyWithSnapshots(*host_, model_, snapshots_, true);
+      !wrong.empty())
     return Note(wrong);
   if (!OpenHead()) return;
   ResolveAll(true);
@@ -303,7 +321,9 @@ void Workload::RunToCleanEnd() {
   const Result<void> closed = SyncWait(loop_, chain_->Close());
   if (!closed) return Note("last close: " + closed.error().message);
   Abandon();
-  if (const std::string wrong = VerifyImage(*host_, model_, false); !wrong.empty()) Note(wrong);
+  if (const std::string wrong = VerifyWithSnapshots(*host_, model_, snapshots_, false);
+      !wrong.empty())
+    Note(wrong);
 }
 
 }  // namespace mica::testing
