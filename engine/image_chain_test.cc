@@ -76,6 +76,20 @@ TEST(ImageChain, StatusIsCutToTheRequestAndTheLimit) {
   EXPECT_EQ(one, (std::vector<StatusExtent>{{4096, true, true, 0}}));
 }
 
+TEST(ImageChain, VerifiesTheBlockOfALargerParentThatItsEndCuts) {
+  Fixture f(4096 + 700, {2 * 4096 - 100});
+  f.FillParent(1, 0, std::byte{1});
+  f.FillParent(1, 1, std::byte{2});
+  std::vector<std::byte> all(4096 + 700);
+  ASSERT_TRUE(SyncWait(f.loop, f.chain->Read(0, all)).has_value());
+  EXPECT_EQ(all[4095], std::byte{1});
+  EXPECT_EQ(all[4096], std::byte{2});
+  EXPECT_EQ(all.back(), std::byte{2});
+  f.toy(1).file.bytes[f.toy(1).clusters[1].host_offset + 2000] = std::byte{9};
+  EXPECT_EQ(SyncWait(f.loop, f.chain->Read(4096, std::span(all).first(10))).error().code,
+            Errc::kCorrupt);
+}
+
 TEST(ImageChain, DetectsAChangedBlockAndNamesIt) {
   Fixture f(2 * 4096);
   const std::vector<std::byte> data(4096, std::byte{9});

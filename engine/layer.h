@@ -99,6 +99,7 @@ struct WritePlan {
   uint64_t token = 0;  // the layer's own
 };
 
+class ParentControl;
 class SnapshotControl;
 class SpaceControl;
 
@@ -107,6 +108,7 @@ class SpaceControl;
 struct LayerControls {
   SnapshotControl* snapshots = nullptr;  // engine/snapshot_control.h: states kept inside the image
   SpaceControl* space = nullptr;         // engine/space_control.h: what it takes of the host
+  ParentControl* parent = nullptr;       // engine/parent_control.h: what it stands on
 };
 
 // Calls may overlap in time. The chain holds a lock on the guest clusters of a write from Prepare

@@ -18,11 +18,13 @@ namespace {
 constexpr VerbText kText{
     .name = "create",
     .summary = "Make a new image",
-    .synopsis = "[-f FMT] [-b PARENT [-F FMT]] [-o KEY=VALUE,...] FILE [SIZE]",
+    .synopsis = "[-f FMT] [-b PARENT [-F FMT] [--unsealed]] [-o KEY=VALUE,...] FILE [SIZE]",
     .notes =
         "With -b the new image is an empty delta over PARENT, which must be sealed and is named\n"
         "as seen from the working directory; the delta records it relative to its own\n"
         "directory, with its format and identity. SIZE may be left out then: it is PARENT's.\n"
+        "With --unsealed PARENT may be an image that can still change, to be tried out and folded\n"
+        "back with `mica commit`; writing to PARENT in between ruins FILE, and nothing notices.\n"
         "A FILE that exists is never replaced."};
 
 struct CreateVerbOptions {
@@ -32,6 +34,7 @@ struct CreateVerbOptions {
   std::vector<std::string> extra;
   std::string file;
   std::optional<uint64_t> size;
+  bool unsealed = false;
   bool dry_run = false;
 };
 
@@ -83,7 +86,9 @@ Async<ExitStatus> Create(Context& context, const CreateVerbOptions& options) {
   CO_TRY(co_await CheckImageDestination(context.host, image.path, OnExisting::kRefuse));
   OpenParentImage parent;  // keeps its lock until the delta exists
   if (options.parent) {
-    CO_ASSIGN(parent, co_await OpenParent(context.host, *options.parent, options.parent_format));
+    const ParentSeal seal = options.unsealed ? ParentSeal::kOptional : ParentSeal::kRequired;
+    CO_ASSIGN(parent,
+              co_await OpenParent(context.host, *options.parent, options.parent_format, seal));
     CO_TRY(ApplyParent(options, parent, image));
   }
   if (!options.dry_run) CO_TRY(co_await CreateImage(context.host, image));
@@ -102,6 +107,7 @@ Verb AddCreate(CLI::App& program) {
   command->add_option("-b,--parent", options->parent, "The sealed image to build on")
       ->type_name("PARENT");
   AddFormat(*command, "-F,--parent-format", options->parent_format, "Format of PARENT");
+  command->add_flag("--unsealed", options->unsealed, "PARENT need not be sealed");
   command->add_option("-o", options->extra, "Options of the format")
       ->type_name("KEY=VALUE,...")
       ->allow_extra_args(false);

@@ -25,13 +25,13 @@ Async<const ImageFormat*> FormatOf(Host& host, std::filesystem::path path,
 }
 
 Async<OpenParentImage> OpenParent(Host& host, std::filesystem::path path,
-                                  std::optional<std::string> format) {
+                                  std::optional<std::string> format, ParentSeal seal) {
   OpenChainOptions options;
   options.format = std::move(format);
   OpenParentImage parent;
   parent.path = path;
   CO_ASSIGN(parent.chain, co_await OpenChain(host, path, options));
-  if (!parent.info().sealed) co_return NotSealed(path);
+  if (seal == ParentSeal::kRequired && !parent.info().sealed) co_return NotSealed(path);
   co_return parent;
 }
 

@@ -18,7 +18,9 @@ namespace mica {
 Async<const ImageFormat*> FormatOf(Host& host, std::filesystem::path path,
                                    std::optional<std::string> name);
 
-// A parent for new images: opened, verified and sealed. Its locks are held while this lives.
+enum class ParentSeal : uint8_t { kRequired, kOptional };
+
+// A parent for new images: opened and verified. Its locks are held while this lives.
 struct OpenParentImage {
   std::unique_ptr<ImageChain> chain;
   std::filesystem::path path;  // as the caller named it
@@ -27,9 +29,10 @@ struct OpenParentImage {
 };
 
 // An image that is not sealed is kReadOnly with the hint to seal it: a parent that changes ruins
-// every delta over it.
+// every delta over it. With kOptional it is taken all the same.
 Async<OpenParentImage> OpenParent(Host& host, std::filesystem::path path,
-                                  std::optional<std::string> format);
+                                  std::optional<std::string> format,
+                                  ParentSeal seal = ParentSeal::kRequired);
 
 // `parent` as the image `child` records it, by path (parent_path.h), format and identity.
 Result<ParentReference> ReferenceTo(const OpenParentImage& parent,

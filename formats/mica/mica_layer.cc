@@ -30,6 +30,7 @@ MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
 LayerControls MicaLayer::controls() noexcept {
   LayerControls controls;
   controls.snapshots = &snapshots_;
+  controls.parent = this;
   return controls;
 }
 

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "engine/layer.h"
+#include "engine/parent_control.h"
 #include "formats/mica/mica_snapshots.h"
 
 namespace mica::native {
 
-class MicaLayer final : public Layer {
+class MicaLayer final : public Layer, private ParentControl {
  public:
   MicaLayer(std::shared_ptr<OpenImage> open, bool writable);
   ~MicaLayer() override;
@@ -29,6 +30,11 @@ class MicaLayer final : public Layer {
   Async<void> Close() override;
 
  private:
+  Async<void> MarkSameAsParent(ByteRange range) override;
+  Async<void> RecordZero(ByteRange range) override;
+  [[nodiscard]] Result<void> CheckSwitch() const override;
+  Async<void> SwitchParent(std::optional<ParentReference> parent, uint64_t shown_bytes) override;
+
   // A write between Prepare and Publish or Cancel.
   struct InFlight {
     uint64_t first_block = 0;
@@ -44,7 +50,9 @@ class MicaLayer final : public Layer {
   enum class Purpose : uint8_t { kAdd, kReplace };
   [[nodiscard]] Purpose PurposeOf(uint64_t first_block, uint64_t end_block);
   Async<void> MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose);
+  Async<void> ReadyLeaf(uint64_t first_block, uint64_t end_block);
   Async<void> UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes);
+  void MarkLeaf(uint64_t first_block, uint64_t end_block);
   void ParkIfUnkept(const LeafEntry& entry);
   void PublishBlocks(uint64_t first_block, Slot first_slot, std::span<const BlockDigest> digests);
   InFlight TakeInFlight(uint64_t token);

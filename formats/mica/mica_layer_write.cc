@@ -196,16 +196,20 @@ Async<void> MicaLayer::Unmap(ByteRange range, ExtentKind becomes) {
   co_return Result<void>();
 }
 
-Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes) {
+// Pins the blocks, which are in one leaf, and finds room to change their entries without new data.
+// On failure nothing stays pinned.
+Async<void> MicaLayer::ReadyLeaf(uint64_t first_block, uint64_t end_block) {
   CO_TRY(co_await LoadAndPin(first_block, end_block));
   InFlight change;
   change.first_block = first_block;
   change.end_block = end_block;
   const Result<void> room = co_await MakeRoom(change, 0, Purpose::kReplace);
-  if (!room) {
-    UnpinAll(first_block, end_block);
-    co_return room;
-  }
+  if (!room) UnpinAll(first_block, end_block);
+  co_return room;
+}
+
+Async<void> MicaLayer::UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes) {
+  CO_TRY(co_await ReadyLeaf(first_block, end_block));
   LeafEntry entry;
   entry.slot = becomes == RecordKind::kZero ? kSlotZero : kSlotSameAsParent;
   entry.epoch = image_.epoch;

@@ -125,7 +125,7 @@ Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_di
     CO_TRY(co_await committer.Flush());  // they are free then, and the last checkpoint can be low
   }
   CO_TRY(co_await committer.CheckpointClean(seal_digest, nullptr));
-  image.slots.LowerHighWater();
+  image.slots.LowerHighWater(0);
   const Result<void> given = co_await returner.PunchFreeRuns(0);
   static_cast<void>(given);  // then some of it stays, for the next who opens the image
   // Now no superblock expects any of that room.

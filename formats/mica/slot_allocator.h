@@ -67,8 +67,9 @@ class SlotAllocator {
   void Settle(SlotRun run) noexcept;
   // What the high water mark could be without the free slots below it.
   [[nodiscard]] Slot TrimmedHighWater() const noexcept;
-  // Lowers the high water mark to that.
-  void LowerHighWater() noexcept;
+  // Lowers the high water mark to that, or as far as leaves `keep` slots available: what lies above
+  // a bare slot goes with it.
+  void LowerHighWater(uint64_t keep) noexcept;
 
   // ---- space that goes back to the host and comes again ----
 

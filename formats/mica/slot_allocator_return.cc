@@ -15,13 +15,17 @@ Slot SlotAllocator::TrimmedHighWater() const noexcept {
   return end;
 }
 
-void SlotAllocator::LowerHighWater() noexcept {
-  const Slot end = TrimmedHighWater();
+void SlotAllocator::LowerHighWater(uint64_t keep) noexcept {
+  Slot end = TrimmedHighWater();
   for (Slot slot = high_water_; slot > end; --slot) {
     const Slot last = slot - 1;
     if (bits_.Test(last)) {
       TakeOut(last);
     } else {
+      if (free_ < keep) {
+        end = slot;
+        break;
+      }
       bare_.Clear(last);
       --bare_count_;
       granted_end_ = std::min<uint64_t>(granted_end_, last);

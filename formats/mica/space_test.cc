@@ -50,10 +50,25 @@ TEST(SlotAllocatorReturn, TheMarkGoesDownOverFreeAndBareSlots) {
   slots.Allocate(998);
   slots.Free({950, 50});
   slots.AddBare({940, 10});
-  slots.LowerHighWater();
+  slots.LowerHighWater(0);
   EXPECT_EQ(slots.high_water(), 940u);
   EXPECT_EQ(slots.bare_slots(), 0u);
   EXPECT_EQ(slots.available(), 0u) << "the host has promised nothing from the bare slots on";
+}
+
+TEST(SlotAllocatorReturn, TheMarkStaysWhereLessThanIsNeededWouldBeLeft) {
+  SlotAllocator slots(2, 1100);
+  slots.Reveal(SlotBitmap());
+  slots.Allocate(998);
+  slots.Free({950, 50});
+  slots.AddBare({940, 10});
+  slots.Free({10, 5});
+  slots.LowerHighWater(6);
+  EXPECT_EQ(slots.high_water(), 950u);
+  EXPECT_EQ(slots.available(), 5u + 150);
+  slots.LowerHighWater(5);
+  EXPECT_EQ(slots.high_water(), 940u);
+  EXPECT_EQ(slots.available(), 5u);
 }
 
 class SpaceReturn : public mica::testing::ImageFixture {};

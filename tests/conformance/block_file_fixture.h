@@ -49,7 +49,7 @@ class HostWorld {
 Result<std::unique_ptr<HostWorld>> MakeHostWorld(const HostCase& host_case);
 
 // Skips its tests, saying why, where the engine does not work.
-class HostSuite : public testing::TestWithParam<HostCase> {
+class HostSuite : public ::testing::TestWithParam<HostCase> {
  protected:
   void SetUp() override;
 
@@ -66,7 +66,7 @@ class HostSuite : public testing::TestWithParam<HostCase> {
   std::unique_ptr<HostWorld> world_;
 };
 
-inline std::string HostCaseName(const testing::TestParamInfo<HostCase>& info) {
+inline std::string HostCaseName(const ::testing::TestParamInfo<HostCase>& info) {
   return info.param.name;
 }
 

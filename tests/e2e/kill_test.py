@@ -3,9 +3,10 @@
 """kill -9 of the server under load: the reopened image passes check, holds every acknowledged flush, and
 every other block is one that was written to it.
 
-The client writes blocks that name themselves (block number, version) with 16 requests in flight on two
-connections, flushes now and then, and remembers for each block the version that the last acknowledged
-flush (or FUA write) covers and the versions written since.
+The server has several deltas on one master, all written to at once. For each, the client writes blocks that name
+themselves (block number, version) with 16 requests in flight on two connections, flushes now and then, and
+remembers for each block the version that the last acknowledged flush (or FUA write) covers and the versions
+written since.
 
 Replay one seed with: kill_test.py --seed N [--rounds N]
 """
@@ -98,13 +99,15 @@ def verify(handle, clients):
             client.durable[block] = version  # what is read after a restart is on stable storage
 
 
-def run_round(directory, vm, seed, durable):
-    """Serves, writes, kills, reopens, verifies; returns flushes seen and the versions now on disk."""
-    with Server(directory, f"vm={vm}") as server:
-        clients = [Client(server.connect("vm"), seed * 2 + parity, parity,
-                          {block: version for block, version in durable.items() if block % 2 == parity})
-                   for parity in (0, 1)]
-        threads = [threading.Thread(target=client.run) for client in clients]
+def run_round(directory, heads, seed, durable):
+    """Serves all heads from one process, writes to them at once, kills it, reopens, verifies; returns the flushes
+    seen and, per head, the versions now on disk."""
+    exports = [f"{os.path.basename(head)}={head}" for head in heads]
+    with Server(directory, *exports) as server:
+        clients = [[Client(server.connect(os.path.basename(head)), (seed * len(heads) + number) * 2 + parity, parity,
+                           {block: version for block, version in durable[number].items() if block % 2 == parity})
+                    for parity in (0, 1)] for number, head in enumerate(heads)]
+        threads = [threading.Thread(target=client.run) for pair in clients for client in pair]
         for thread in threads:
             thread.start()
         threads[0].join(timeout=random.Random(seed).uniform(0.05, 0.6))
@@ -112,31 +115,36 @@ def run_round(directory, vm, seed, durable):
         for thread in threads:
             thread.join()
         server.process.returncode = 0  # wanted
-    mica("check", vm)
-    with Server(directory, f"vm={vm}") as server:
-        verify(server.connect("vm"), clients)
-    return sum(client.flushes for client in clients), clients[0].durable | clients[1].durable
+    for head in heads:
+        mica("check", head)
+    with Server(directory, *exports) as server:
+        for head, pair in zip(heads, clients):
+            verify(server.connect(os.path.basename(head)), pair)
+    flushes = sum(client.flushes for pair in clients for client in pair)
+    return flushes, [pair[0].durable | pair[1].durable for pair in clients]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--heads", type=int, default=3, help="deltas on one master in one server")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mica-kill-") as directory:
         master = harness.make_raw(os.path.join(directory, "master.raw"), BLOCKS * BLOCK)
-        vm = os.path.join(directory, "vm.mica")
+        heads = [os.path.join(directory, f"vm{number}.mica") for number in range(arguments.heads)]
         mica("seal", master)
-        mica("clone", master, vm)
-        flushes, durable = 0, {}
+        mica("clone", master, *heads)
+        flushes, durable = 0, [{} for _ in heads]
         for seed in range(arguments.seed, arguments.seed + arguments.rounds):
             try:
-                seen, durable = run_round(directory, vm, seed, durable)
+                seen, durable = run_round(directory, heads, seed, durable)
             except AssertionError:
                 print(f"failed in the round with seed {seed}; it began with --seed {arguments.seed}")
                 raise
             flushes += seen
-    print(f"{arguments.rounds} kills survived, {flushes} acknowledged flushes held (first seed {arguments.seed})")
+    print(f"{arguments.rounds} kills survived by {arguments.heads} heads, {flushes} acknowledged flushes held "
+          f"(first seed {arguments.seed})")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
+#include "engine/jobs/drop_same.h"
 #include "formats/open_chain.h"
 #include "tools/rebase/job/generations.h"
 #include "tools/rebase/job/rescue.h"
@@ -89,6 +90,31 @@ Result<void> ClearLeftover(Host& host, const path& temporary) {
   return SyncWait(host.loop(), host.Remove(temporary));
 }
 
+// Writes all volumes onto the new delta, without what the target has as well.
+Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const JobOptions& options,
+                      ImageChain& result) {
+  guest::ApplyOptions apply;
+  apply.now.seconds = ::time(nullptr);
+  apply.progress = options.progress;
+  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
+    TRY(volume->Apply(result, apply));
+  }
+  const ChainJobOptions quiet;
+  TRY(SyncWait(loop, DropSameAsParent(result, *job.images.target, quiet)));
+  return {};
+}
+
+// What is not as it was planned.
+Result<std::vector<std::string>> VerifyAll(PlannedJob& job, const JobOptions& options,
+                                           ImageChain& result) {
+  std::vector<std::string> discrepancies;
+  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
+    ASSIGN(const std::vector<std::string> found, volume->Verify(result, options.check));
+    discrepancies.insert(discrepancies.end(), found.begin(), found.end());
+  }
+  return discrepancies;
+}
+
 // Writes all volumes onto a new delta at `temporary` and proves them.
 Result<void> BuildDelta(Host& host, PlannedJob& job, const JobOptions& options,
                         const path& temporary) {
@@ -99,30 +125,19 @@ Result<void> BuildDelta(Host& host, PlannedJob& job, const JobOptions& options,
   open.format = "mica";
   ASSIGN(const std::unique_ptr<ImageChain> result,
          SyncWait(loop, OpenChain(host, temporary, open)));
-  guest::ApplyOptions apply;
-  apply.now.seconds = ::time(nullptr);
-  apply.progress = options.progress;
-  std::vector<std::string> discrepancies;
-  Result<void> outcome;
-  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    outcome = volume->Apply(*result, apply);
-    if (!outcome) break;
-    Result<std::vector<std::string>> found = volume->Verify(*result, options.check);
-    if (!found) {
-      outcome = std::move(found).error();
-      break;
-    }
-    discrepancies.insert(discrepancies.end(), found->begin(), found->end());
-  }
-  Result<void> closed = SyncWait(loop, result->Close());
-  TRY(outcome);
+  const Result<void> applied = ApplyAll(loop, job, options, *result);
+  Result<std::vector<std::string>> discrepancies = std::vector<std::string>();
+  if (applied) discrepancies = VerifyAll(job, options, *result);
+  const Result<void> closed = SyncWait(loop, result->Close());
+  TRY(applied);
+  TRY(discrepancies);
   TRY(closed);
-  if (discrepancies.empty()) return {};
+  if (discrepancies->empty()) return {};
   return Error{
       Errc::kCorrupt,
       fmt::format("{}: the rebased disk is not what was planned, so it was thrown away and "
                   "the VM is as it was. Found: {}",
-                  job.images.vm_path.string(), fmt::join(discrepancies, "; "))};
+                  job.images.vm_path.string(), fmt::join(*discrepancies, "; "))};
 }
 
 // Gives the finished delta its place.
