@@ -76,7 +76,9 @@ uint64_t ImageChain::ParentEnd() const noexcept {
 }
 
 Async<void> ImageChain::Close() {
-  Result<void> closed = co_await head_->Close();
+  Result<void> closed;
+  // One that is only read may have other users, and needs no end.
+  if (!info_.read_only) closed = co_await head_->Close();
   if (parents_ != nullptr) {
     // What the index has learnt helps the next process, and whoever cannot save it does without.
     static_cast<void>(co_await parents_->SaveIndex());

@@ -11,7 +11,7 @@ namespace mica {
 namespace {
 
 // How much of the layers' maps is looked at in one go while a region is built.
-constexpr uint64_t kWindowBytes = uint64_t{64} << 20;
+constexpr uint64_t kWindowBytes = uint64_t{256} << 20;
 
 void AppendRange(std::vector<ByteRange>& ranges, ByteRange next) {
   if (next.empty()) return;

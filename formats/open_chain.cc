@@ -27,14 +27,30 @@ Async<const ImageFormat*> HeadFormat(Host& host, const std::filesystem::path& pa
   co_return format;
 }
 
-LayerOpenOptions OptionsFor(const OpenChainOptions& chain, bool head) {
-  LayerOpenOptions options;
-  options.writable = head && chain.writable;
-  options.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;
-  if (chain.without_locks) options.lock = FileLock::kNone;
-  options.direct = options.writable;
-  if (head) options.snapshot = chain.snapshot;
-  return options;
+// An image that is only read, and locked for that, is one that others may read with us.
+Async<std::shared_ptr<Layer>> OpenToRead(Host& host, const ImageFormat& format,
+                                         std::filesystem::path path, OpenChainOptions options) {
+  if (!options.without_locks) co_return co_await options.parents->Open(format, path);
+  LayerOpenOptions open;
+  open.lock = FileLock::kNone;
+  CO_ASSIGN(std::shared_ptr<Layer> layer, co_await format.Open(host, path, open));
+  co_return layer;
+}
+
+Async<std::shared_ptr<Layer>> OpenHead(Host& host, std::filesystem::path path,
+                                       OpenChainOptions options) {
+  CO_ASSIGN(const ImageFormat* const format, co_await HeadFormat(host, path, options));
+  if (!options.writable && !options.snapshot) {
+    co_return co_await OpenToRead(host, *format, path, options);
+  }
+  LayerOpenOptions open;
+  open.writable = options.writable;
+  open.direct = options.writable;
+  open.snapshot = options.snapshot;
+  open.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;
+  if (options.without_locks) open.lock = FileLock::kNone;
+  CO_ASSIGN(std::shared_ptr<Layer> layer, co_await format->Open(host, path, open));
+  co_return layer;
 }
 
 Result<void> CheckIdentity(const std::filesystem::path& child, const std::filesystem::path& parent,
@@ -48,12 +64,11 @@ Result<void> CheckIdentity(const std::filesystem::path& child, const std::filesy
                   IdentityText(found.identity), child.string(), parent.string())};
 }
 
-Async<std::unique_ptr<Layer>> OpenParent(Host& host, const std::filesystem::path& child,
-                                         const std::filesystem::path& path,
-                                         const ParentReference& reference,
-                                         const LayerOpenOptions& options) {
+Async<std::shared_ptr<Layer>> OpenParent(Host& host, std::filesystem::path child,
+                                         std::filesystem::path path, ParentReference reference,
+                                         OpenChainOptions options) {
   CO_ASSIGN(const ImageFormat* const format, FindFormat(reference.format));
-  Result<std::unique_ptr<Layer>> layer = co_await format->Open(host, path, options);
+  Result<std::shared_ptr<Layer>> layer = co_await OpenToRead(host, *format, path, options);
   if (!layer) {
     const std::string context = fmt::format("the parent of {}", child.string());
     co_return std::move(layer).error().WithContext(context);
@@ -66,6 +81,31 @@ Async<std::unique_ptr<Layer>> OpenParent(Host& host, const std::filesystem::path
 Task<bool> Exists(Host& host, std::filesystem::path path) {
   const Result<FileStat> stat = co_await host.Stat(path);
   co_return stat.has_value();
+}
+
+// From the parent of `child` down.
+Async<std::vector<std::shared_ptr<Layer>>> OpenParents(Host& host, std::filesystem::path path,
+                                                       std::optional<ParentReference> reference,
+                                                       OpenChainOptions options) {
+  std::vector<std::shared_ptr<Layer>> layers;
+  std::set<std::filesystem::path> seen;
+  seen.insert(path.lexically_normal());
+  while (reference) {
+    const std::filesystem::path parent = ResolveParentPath(path, reference->path);
+    if (!seen.insert(parent).second || layers.size() + 1 == kChainDepthMax) {
+      co_return Error{
+          Errc::kLimit,
+          fmt::format("{} names {} as its parent, which makes a loop or a chain of more "
+                      "than {} images",
+                      path.string(), parent.string(), kChainDepthMax)};
+    }
+    CO_ASSIGN(std::shared_ptr<Layer> layer,
+              co_await OpenParent(host, path, parent, *reference, options));
+    reference = layer->info().parent;
+    layers.push_back(std::move(layer));
+    path = parent;
+  }
+  co_return layers;
 }
 
 }  // namespace
@@ -101,30 +141,28 @@ Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path p
                                 "snapshot -a`, or convert it to an image of its own",
                                 path.string(), *options.snapshot)};
   }
-  std::vector<std::unique_ptr<Layer>> layers;
-  std::set<std::filesystem::path> seen;
-  CO_ASSIGN(const ImageFormat* const format, co_await HeadFormat(host, path, options));
-  const LayerOpenOptions head_options = OptionsFor(options, true);
-  const LayerOpenOptions parent_options = OptionsFor(options, false);
-  CO_ASSIGN(std::unique_ptr<Layer> head, co_await format->Open(host, path, head_options));
-  layers.push_back(std::move(head));
-  seen.insert(path.lexically_normal());
-  while (layers.back()->info().parent) {
-    const ParentReference reference = *layers.back()->info().parent;
-    const std::filesystem::path parent = ResolveParentPath(path, reference.path);
-    if (!seen.insert(parent).second || layers.size() == kChainDepthMax) {
-      co_return Error{
-          Errc::kLimit,
-          fmt::format("{} names {} as its parent, which makes a loop or a chain of more "
-                      "than {} images",
-                      path.string(), parent.string(), kChainDepthMax)};
-    }
-    CO_ASSIGN(std::unique_ptr<Layer> layer,
-              co_await OpenParent(host, path, parent, reference, parent_options));
-    layers.push_back(std::move(layer));
-    path = parent;
-  }
-  co_return std::make_unique<ImageChain>(host.loop(), std::move(layers));
+  ParentCache own(host);
+  if (options.parents == nullptr) options.parents = &own;
+  CO_ASSIGN(std::shared_ptr<Layer> head, co_await OpenHead(host, path, options));
+  CO_ASSIGN(std::vector<std::shared_ptr<Layer>> layers,
+            co_await OpenParents(host, path, head->info().parent, options));
+  std::shared_ptr<ParentStack> parents;
+  if (!layers.empty()) parents = options.parents->Stack(std::move(layers));
+  co_return std::make_unique<ImageChain>(host.loop(), std::move(head), std::move(parents));
+}
+
+Async<void> PrepareIndex(Host& host, std::filesystem::path path) {
+  ParentCache cache(host);
+  OpenChainOptions options;
+  options.parents = &cache;
+  CO_ASSIGN(std::shared_ptr<Layer> top, co_await OpenHead(host, path, options));
+  if (!top->info().sealed || !top->info().parent) co_return Result<void>();
+  CO_ASSIGN(std::vector<std::shared_ptr<Layer>> layers,
+            co_await OpenParents(host, path, top->info().parent, options));
+  layers.insert(layers.begin(), std::move(top));
+  const std::shared_ptr<ParentStack> stack = cache.Stack(std::move(layers));
+  CO_TRY(co_await stack->BuildIndex());
+  co_return co_await stack->SaveIndex();
 }
 
 }  // namespace mica

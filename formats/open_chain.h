@@ -8,6 +8,7 @@
 
 #include "engine/image_chain.h"
 #include "engine/io/host.h"
+#include "formats/parent_cache.h"
 
 namespace mica {
 
@@ -17,6 +18,9 @@ struct OpenChainOptions {
                                       // writable by guess: kInvalidArgument then
   bool without_locks = false;         // look at an image somebody else is using
   std::optional<std::string> snapshot;  // of the head; never writable
+  // Shares parents, and a head that is only read, with the other chains opened with it. Of the same
+  // Host; borrowed during the call. Null: nothing is shared.
+  ParentCache* parents = nullptr;
 };
 
 // "FILE@NAME": the snapshot NAME of FILE, unless there is a file of just that name.
@@ -33,5 +37,10 @@ Async<ImageName> ResolveImageName(Host& host, std::filesystem::path name);
 // `path` may name a snapshot as ResolveImageName has it.
 Async<std::unique_ptr<ImageChain>> OpenChain(Host& host, std::filesystem::path path,
                                              OpenChainOptions options);
+
+// Makes the chain index for future children of the sealed image at `path`, and keeps it in its file
+// (index_file.h). Nothing to do, and no error, when the image is not sealed or has no parent. An
+// index that cannot be made is made later, by whoever needs it.
+Async<void> PrepareIndex(Host& host, std::filesystem::path path);
 
 }  // namespace mica

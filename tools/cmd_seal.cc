@@ -7,6 +7,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/chunk_codec.h"
+#include "formats/open_chain.h"
 #include "tools/image_file.h"
 #include "tools/layer_view.h"
 #include "tools/output_json.h"
@@ -25,7 +26,9 @@ constexpr VerbText kText{
     .notes =
         "A sealed image can be the parent of others and cannot be written any more. A mica image\n"
         "carries the seal itself; beside a raw image it is FILE.seal, which belongs to it from\n"
-        "then on. Sealing a raw image reads all of it.\n"
+        "then on. Sealing a raw image reads all of it. Beside a sealed image that has a parent\n"
+        "there is FILE.index, which speeds up the first reads of its children; it can be removed\n"
+        "at any time and is made again.\n"
         "--compress also takes an image that is sealed already, and one whose deltas are in use:\n"
         "it is written anew beside FILE, in the order of the guest's disk, verified, and takes\n"
         "FILE's name with the same identity. Whoever has the old file open keeps it until it is\n"
@@ -109,6 +112,8 @@ Async<ExitStatus> Seal(Context& context, const SealOptions& options) {
   }
   if (options.dry_run) co_return co_await DryRun(context, options);
   CO_ASSIGN(const LayerIdentity identity, co_await format->Seal(context.host, options.file));
+  // Nobody needs it to go on: a chain makes what it does not find.
+  static_cast<void>(co_await PrepareIndex(context.host, options.file));
   std::optional<PackTotals> packed;
   if (!options.compress.empty()) {
     PackRequest request;

@@ -37,6 +37,7 @@ Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess acce
   OpenChainOptions options;
   options.format = access.format;
   options.writable = !access.read_only && !view.info.sealed && !view.snapshot;
+  options.parents = access.parents;
   ServedImage image;
   image.name = word.name;
   image.path = word.path;

@@ -31,6 +31,7 @@ struct ServeAccess {
   bool read_only = false;
   std::optional<std::string> format;  // probed when empty
   ThrottleLimits limits;
+  ParentCache* parents = nullptr;  // shared by all that are served
 };
 
 // Sealed images are opened read-only, others writable unless that is not wanted.

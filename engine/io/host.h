@@ -23,7 +23,15 @@ struct OpenOptions {
   FileLock lock = FileLock::kNone;
 };
 
+// Tells files apart while they exist, whatever they are called.
+struct FileId {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  friend auto operator<=>(const FileId&, const FileId&) = default;
+};
+
 struct FileStat {
+  FileId id;
   uint64_t size = 0;             // bytes; the device size for a block device
   uint64_t allocated_bytes = 0;  // on the host
   int64_t modified_ns = 0;       // mtime, nanoseconds since the epoch

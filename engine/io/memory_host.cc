@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cerrno>
 
 #include "engine/io/memory_file.h"
@@ -92,6 +93,7 @@ Async<FileStat> MemoryHost::Stat(const std::filesystem::path& path) {
   const std::shared_ptr<SimulatedFile> file = disk_.Find(name);
   if (file == nullptr) co_return ErrnoError(ENOENT, "stat " + name);
   FileStat stat;
+  stat.id.inode = std::bit_cast<uintptr_t>(file.get());
   stat.size = file->content().size();
   stat.allocated_bytes = file->content().allocated_pages() * PagedContent::kPageBytes;
   stat.modified_ns = file->modified_ns;

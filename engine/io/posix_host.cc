@@ -155,6 +155,8 @@ Async<FileStat> PosixHost::Stat(const std::filesystem::path& path) {
   struct stat status{};
   if (::stat(name.c_str(), &status) != 0) co_return ErrnoError(errno, "stat " + name);
   FileStat result;
+  result.id.device = status.st_dev;
+  result.id.inode = status.st_ino;
   result.size = static_cast<uint64_t>(status.st_size);
   result.allocated_bytes = static_cast<uint64_t>(status.st_blocks) * 512;
   result.modified_ns =

@@ -9,6 +9,7 @@
 #include "engine/base/prng.h"
 #include "engine/image_chain.h"
 #include "engine/io/memory_host.h"
+#include "formats/index_file.h"
 #include "formats/mica/log_page.h"
 #include "formats/mica/mica_format.h"
 #include "formats/mica/region_codec.h"
@@ -116,6 +117,24 @@ std::vector<std::byte> MakePackedImage(uint32_t chunk_bytes, uint32_t blocks) {
   return host.Content("/p").value();
 }
 
+// The index file of a stack of three layers.
+std::vector<std::byte> MakeIndex() {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  IndexFileHeader header;
+  header.layers = 3;
+  header.regions = 2;
+  IndexFile file(host, "/p.index", header, {});
+  IndexRegion region;
+  region.Append(0, 7, {Owner::Kind::kLayer, 2});
+  region.Append(7, 9, {Owner::Kind::kZero, 0});
+  region.Append(20, 21, {Owner::Kind::kMixed, 0});
+  region.Append(21, kIndexRegionBlocks, {Owner::Kind::kLayer, 1});
+  std::vector<std::pair<uint32_t, IndexRegion>> built = {{0, region}, {1, IndexRegion()}};
+  SyncWait(loop, file.Save(std::move(built))).value();
+  return host.Content("/p.index").value();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,6 +146,7 @@ int main(int argc, char** argv) {
   Save(root / "mica_image" / "unclean", unclean);
   Save(root / "packed_image" / "small", MakePackedImage(65536, 10));
   Save(root / "packed_image" / "levels", MakePackedImage(16384, 400));
+  Save(root / "chain_index" / "three_layers", MakeIndex());
   const std::filesystem::path decoders = root / "mica_decoders";
   SaveDecoderInput(decoders / "superblock", 0, ConstBytes(clean).first(4096));
   SaveDecoderInput(decoders / "superblock_with_history", 0, SuperblockWithHistory());

@@ -12,13 +12,15 @@ namespace mica {
 
 namespace {
 
-Async<void> OpenInto(Host& host, ExportKeeper::Entry& entry) {
+Async<void> OpenInto(ServeLoops& loops, ExportKeeper::Entry& entry) {
   ServeAccess access;
+  access.parents = &loops.parents(entry.shard);
   access.read_only = entry.config.read_only;
   access.format = entry.config.format;
   access.limits = entry.config.limits;
   ExportWord word{entry.config.name, entry.config.file};
-  CO_ASSIGN(entry.image, co_await OpenServedImage(host, std::move(word), std::move(access)));
+  CO_ASSIGN(entry.image,
+            co_await OpenServedImage(loops.host(entry.shard), std::move(word), std::move(access)));
   co_return Result<void>();
 }
 
@@ -60,9 +62,7 @@ Async<void> ExportKeeper::Add(ExportConfig config) {
   entry.config = std::move(config);
   entry.shard = LeastUsedShard();
   EventLoop& home = loops_.loop(entry.shard);
-  const std::function<Async<void>()> open = [&] {
-    return OpenInto(loops_.host(entry.shard), entry);
-  };
+  const std::function<Async<void>()> open = [&] { return OpenInto(loops_, entry); };
   Result<void> done = co_await CallOn(server_.loop(), home, open);
   if (!done) {
     entries_.erase(name);

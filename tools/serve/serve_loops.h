@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/io/loop_thread.h"
+#include "formats/parent_cache.h"
 
 namespace mica {
 
@@ -12,8 +13,9 @@ namespace mica {
 // lives on them must be gone before they are.
 class ServeLoops {
  public:
-  // `threads` loops in all, at least one; each thread's I/O engine is `kind`.
-  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind);
+  // `threads` loops in all, at least one; each thread's I/O engine is `kind`. `note` is told, on
+  // any of them, what happens to index files.
+  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind, IndexNote note);
 
   // Number 0 is the program's own.
   [[nodiscard]] size_t size() const noexcept { return threads_.size() + 1; }
@@ -22,12 +24,15 @@ class ServeLoops {
   [[nodiscard]] Host& host(size_t number) noexcept {
     return number == 0 ? *own_ : threads_[number - 1]->host();
   }
+  // What the images of a loop share; to be used on it.
+  [[nodiscard]] ParentCache& parents(size_t number) noexcept { return *parents_[number]; }
 
  private:
   explicit ServeLoops(Host& own) : own_(&own) {}
 
   Host* own_;
   std::vector<std::unique_ptr<LoopThread>> threads_;
+  std::vector<std::unique_ptr<ParentCache>> parents_;  // one a loop
 };
 
 }  // namespace mica

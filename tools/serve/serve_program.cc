@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "tools/output.h"
 #include "tools/parse.h"
 #include "tools/serve/confinement.h"
 #include "tools/serve/metrics_text.h"
@@ -52,6 +53,12 @@ size_t ThreadsFor(const ServeConfig& config) {
   return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kServeThreadsMax);
 }
 
+// Why an index is made anew is for those who look closely.
+IndexNote IndexNoteFrom(nbd::Severity log_from) {
+  if (log_from != nbd::Severity::kDebug) return {};
+  return [](const std::string& what) { PrintError(what); };
+}
+
 Task<void> StopWhenSignalled(EventLoop& loop, const StopSignal& signal, nbd::Server& server) {
   // A loop that cannot wait for the signal any more cannot be stopped in another way either.
   static_cast<void>(co_await signal.Wait(loop));
@@ -92,7 +99,9 @@ Async<ExitStatus> ServeProgram::Run() {
   stop_signal_.emplace(std::move(signal));
   CO_TRY(OpenSockets());
   CO_TRY(Confine());
-  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, ThreadsFor(request_.config), context_.io));
+  const size_t threads = ThreadsFor(request_.config);
+  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, threads, context_.io,
+                                      IndexNoteFrom(request_.log_from)));
   server_ = std::make_unique<nbd::Server>(context_.loop, request_.config.server, log_);
   for (size_t i = 1; i < loops_->size(); ++i) server_->AddLoop(loops_->loop(i));
   keeper_ = std::make_unique<ExportKeeper>(*loops_, *server_);

@@ -38,7 +38,9 @@ Async<RebaseImages> OpenImages(Host& host, path vm, path target) {
   RebaseImages images;
   images.vm_path = vm;
   images.target_path = target;
+  images.parents = std::make_unique<ParentCache>(host);
   OpenChainOptions options;
+  options.parents = images.parents.get();
   CO_ASSIGN(images.vm, co_await OpenChain(host, vm, options));
   const LayerInfo& head = images.vm->layer(0).info();
   if (!head.parent) {

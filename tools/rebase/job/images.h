@@ -7,15 +7,17 @@
 
 #include "engine/image_chain.h"
 #include "engine/io/host.h"
+#include "formats/parent_cache.h"
 
 namespace mica::rebase {
 
 struct RebaseImages {
   std::filesystem::path vm_path;
   std::filesystem::path target_path;
-  std::unique_ptr<ImageChain> vm;      // the delta and what it stands on
-  std::unique_ptr<ImageChain> base;    // the VM's master: everything below the delta
-  std::unique_ptr<ImageChain> target;  // the new master, sealed
+  std::unique_ptr<ParentCache> parents;  // what the chains share
+  std::unique_ptr<ImageChain> vm;        // the delta and what it stands on
+  std::unique_ptr<ImageChain> base;      // the VM's master: everything below the delta
+  std::unique_ptr<ImageChain> target;    // the new master, sealed
 
   // Guest bytes that the VM's delta holds something for, sorted.
   std::vector<ByteRange> touched_by_vm;

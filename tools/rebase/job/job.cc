@@ -123,6 +123,7 @@ Result<void> BuildDelta(Host& host, PlannedJob& job, const JobOptions& options,
   OpenChainOptions open;
   open.writable = true;
   open.format = "mica";
+  open.parents = job.images.parents.get();
   ASSIGN(const std::unique_ptr<ImageChain> result,
          SyncWait(loop, OpenChain(host, temporary, open)));
   const Result<void> applied = ApplyAll(loop, job, options, *result);
