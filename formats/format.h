@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/cache_limit.h"
 #include "engine/io/host.h"
 #include "engine/layer.h"
 
@@ -28,6 +29,8 @@ struct LayerOpenOptions {
   FileLock lock = FileLock::kShared;
   // Direct I/O for deltas, buffered for masters, whose cache all chains share.
   bool direct = false;
+  // Shared by the maps of many images; null: each has a limit of its own.
+  std::shared_ptr<CacheLimit> cache_limit;
 };
 
 struct CreateOptions {

@@ -47,6 +47,7 @@ Async<std::shared_ptr<Layer>> OpenHead(Host& host, std::filesystem::path path,
   open.writable = options.writable;
   open.direct = options.writable;
   open.snapshot = options.snapshot;
+  open.cache_limit = options.parents->map_limit();
   open.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;
   if (options.without_locks) open.lock = FileLock::kNone;
   CO_ASSIGN(std::shared_ptr<Layer> layer, co_await format->Open(host, path, open));

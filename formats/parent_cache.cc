@@ -22,6 +22,7 @@ Async<std::shared_ptr<Layer>> ParentCache::Open(const ImageFormat& format,
   }
   LayerOpenOptions options;
   options.lock = FileLock::kShared;
+  options.cache_limit = map_limit_;
   CO_ASSIGN(std::unique_ptr<Layer> opened, co_await format.Open(host_, path, options));
   std::shared_ptr<Layer> layer = std::move(opened);
   const Result<FileStat> after = co_await host_.Stat(path);

@@ -22,6 +22,9 @@ class ParentCache {
   ParentCache(const ParentCache&) = delete;
   ParentCache& operator=(const ParentCache&) = delete;
 
+  // For the maps of all images of the process.
+  [[nodiscard]] const std::shared_ptr<CacheLimit>& map_limit() const noexcept { return map_limit_; }
+
   // The layer of the image at `path`, read-only under a shared lock: the one that is open already
   // when it is the same file, of the same size and time. A file that was put there meanwhile is
   // opened anew. Errors of ImageFormat::Open.
@@ -32,6 +35,8 @@ class ParentCache {
   std::shared_ptr<ParentStack> Stack(std::vector<std::shared_ptr<Layer>> layers);
 
  private:
+  static constexpr size_t kMapBytesMax = size_t{256} << 20;
+
   struct OpenLayer {
     FileStat stat;
     std::weak_ptr<Layer> layer;
@@ -43,6 +48,7 @@ class ParentCache {
 
   Host& host_;
   const IndexNote note_;
+  const std::shared_ptr<CacheLimit> map_limit_ = std::make_shared<CacheLimit>(kMapBytesMax);
   std::map<LayerKey, OpenLayer> layers_;
   std::map<std::vector<const Layer*>, std::weak_ptr<ParentStack>> stacks_;
 };

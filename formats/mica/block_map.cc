@@ -9,6 +9,13 @@
 
 namespace mica::native {
 
+namespace {
+
+// Clean parts of one map kept in memory, in bytes.
+constexpr size_t kMemoryMax = size_t{32} << 20;
+
+}  // namespace
+
 BlockMap::BlockMap(EventLoop& loop, BlockFile& file, Reclaimer& reclaimer,
                    const Superblock& superblock)
     : file_(file),
@@ -23,7 +30,9 @@ BlockMap::BlockMap(EventLoop& loop, BlockFile& file, Reclaimer& reclaimer,
   }
 }
 
-BlockMap::~BlockMap() = default;
+BlockMap::~BlockMap() {
+  if (limit_ != nullptr) limit_->Remove(*this);
+}
 
 Slot BlockMap::RootSlot(uint32_t root_index) const {
   return roots_[root_index].disk.slot;
@@ -165,6 +174,18 @@ void BlockMap::ForEachRegionRun(uint64_t block, const std::function<void(SlotRun
   }
 }
 
+void BlockMap::ShareLimit(std::shared_ptr<CacheLimit> limit) {
+  MICA_CHECK(limit_ == nullptr);
+  limit_ = std::move(limit);
+  KeepLimits();
+}
+
+// After every growth that is not a change of the guest's: those stay until they are written anyway.
+void BlockMap::KeepLimits() {
+  if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
+  if (limit_ != nullptr) limit_->Update(*this, memory_bytes_);
+}
+
 void BlockMap::Trim(size_t bytes_max) {
   const uint32_t count = kRootsMax * kRegionsPerRoot;
   for (uint32_t step = 0; step < count && memory_bytes_ > bytes_max;) {
@@ -179,6 +200,7 @@ void BlockMap::Trim(size_t bytes_max) {
     memory_bytes_ -= DropClean(root, trim_hand_ % kRegionsPerRoot);
     ++step;
   }
+  if (limit_ != nullptr) limit_->Update(*this, memory_bytes_);
 }
 
 // Returns the bytes it gave back.

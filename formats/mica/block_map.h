@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/async/async_mutex.h"
+#include "engine/cache_limit.h"
 #include "formats/mica/frozen_map.h"
 #include "formats/mica/reclaimer.h"
 #include "formats/mica/region_codec.h"
@@ -19,7 +20,7 @@
 
 namespace mica::native {
 
-class BlockMap {
+class BlockMap final : private CacheLimit::Cache {
  public:
   struct Found {
     enum class Kind : uint8_t { kLeaf, kAbsent, kMustLoad };
@@ -31,7 +32,7 @@ class BlockMap {
   BlockMap(EventLoop& loop, BlockFile& file, Reclaimer& reclaimer, const Superblock& superblock);
   BlockMap(const BlockMap&) = delete;
   BlockMap& operator=(const BlockMap&) = delete;
-  ~BlockMap();
+  ~BlockMap() override;
 
   // What is known about `block` without reading.
   Found Lookup(uint64_t block);
@@ -71,6 +72,8 @@ class BlockMap {
 
   // Drops clean parts until about `bytes_max` are used.
   void Trim(size_t bytes_max);
+  // From now on this map counts towards a limit shared with others.
+  void ShareLimit(std::shared_ptr<CacheLimit> limit);
 
  private:
   struct Node;    // a leaf
@@ -89,6 +92,8 @@ class BlockMap {
   void MarkRootDirty(uint32_t root_index);
   [[nodiscard]] uint64_t Cost(const Region& region) const noexcept;
   void FreezeRegion(Region& region, uint32_t kept_epoch, FrozenMap& frozen);
+  void TrimTo(size_t bytes) noexcept override { Trim(bytes); }
+  void KeepLimits();
   size_t DropClean(Root& root, uint32_t slot_in_root);
   void CutRegion(Region& region, uint64_t block_count);
   void CutRoot(uint64_t block_count);
@@ -102,7 +107,8 @@ class BlockMap {
   std::set<uint32_t> dirty_roots_;
   uint64_t checkpoint_slots_ = 0;
   size_t memory_bytes_ = 0;
-  uint32_t trim_hand_ = 0;  // the region to look at next when trimming
+  std::shared_ptr<CacheLimit> limit_;  // may be null
+  uint32_t trim_hand_ = 0;             // the region to look at next when trimming
   WaitList loaded_;
 };
 

@@ -86,6 +86,7 @@ void BlockMap::Install(const FrozenMap& frozen) {
     }
   }
   for (const FrozenRoot& written : frozen.roots) roots_[written.index].disk = written.pointer;
+  KeepLimits();
 }
 
 void BlockMap::Return(const FrozenMap& frozen) {

@@ -6,13 +6,6 @@
 
 namespace mica::native {
 
-namespace {
-
-// Clean parts of the map kept in memory, in bytes.
-constexpr size_t kMemoryMax = size_t{32} << 20;
-
-}  // namespace
-
 Async<BlockMap::Found> BlockMap::Find(uint64_t block) {
   while (true) {
     const Found found = Lookup(block);
@@ -51,6 +44,7 @@ Async<void> BlockMap::LoadRoot(uint32_t root_index) {
   root.region_loading.resize(kRegionsPerRoot);
   root.loaded = true;
   memory_bytes_ += kRegionsPerRoot * (sizeof(RegionPointer) + sizeof(void*));
+  KeepLimits();
   co_return Result<void>();
 }
 
@@ -74,7 +68,7 @@ Async<void> BlockMap::LoadRegion(Root& root, uint32_t region_index) {
   Adopt(*region, std::move(stored->content.items));
   region->users = 1;  // not to be trimmed at once
   root.regions[in_root] = std::move(region);
-  if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
+  KeepLimits();
   root.regions[in_root]->users = 0;
   co_return Result<void>();
 }
@@ -112,7 +106,7 @@ Async<void> BlockMap::LoadLeaf(Region& region, uint32_t leaf_index) {
   if (leaf) {
     node.leaf = *leaf;
     memory_bytes_ += node.leaf->MemoryBytes();
-    if (memory_bytes_ > kMemoryMax) Trim(kMemoryMax / 4 * 3);
+    KeepLimits();
   }
   --region.users;
   if (!leaf) co_return leaf.error();

@@ -102,6 +102,7 @@ Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem
   }
   CO_ASSIGN(std::shared_ptr<native::OpenImage> open,
             co_await native::OpenMicaImage(host, path, std::move(file), host_options));
+  if (options.cache_limit != nullptr) open->image.map.ShareLimit(options.cache_limit);
   std::unique_ptr<Layer> layer =
       std::make_unique<native::MicaLayer>(std::move(open), options.writable);
   co_return layer;
