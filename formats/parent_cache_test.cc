@@ -9,8 +9,8 @@
 #include "engine/async/sync_wait.h"
 #include "engine/base/prng.h"
 #include "engine/io/memory_host.h"
-#include "formats/mica/mica_format.h"
 #include "formats/open_chain.h"
+#include "formats/registry.h"
 
 namespace mica {
 namespace {
@@ -90,7 +90,7 @@ class ParentCacheTest : public testing::Test {
 
   MemoryLoop loop_;
   MemoryHost host_{loop_};
-  MicaFormat format_;
+  const ImageFormat& format_ = *FindFormat("mica").value();
   ParentCache cache_{host_};
   std::map<std::string, LayerIdentity> identities_;
   std::vector<std::string> notes_;

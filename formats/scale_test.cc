@@ -11,8 +11,8 @@
 #include "engine/async/sync_wait.h"
 #include "engine/io/memory_host.h"
 #include "engine/io/runtime.h"
-#include "formats/mica/mica_format.h"
 #include "formats/open_chain.h"
+#include "formats/registry.h"
 
 namespace mica {
 namespace {
@@ -25,7 +25,7 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 // Creates an image, sealed when `sealed`; a child of `parent` when there is one.
 struct Maker {
   Host& host;
-  MicaFormat format{};
+  const ImageFormat& format = *FindFormat("mica").value();
 
   std::optional<ParentReference> Make(const fs::path& path, uint64_t size,
                                       const std::optional<ParentReference>& parent, bool sealed) {
