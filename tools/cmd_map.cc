@@ -20,16 +20,11 @@ constexpr VerbText kText{
     .notes =
         "For people: the stored ranges with their place and file. As JSON: an array that covers\n"
         "the disk, with the fields of qemu-img map (start, length, depth, present, zero, data,\n"
-        "compressed, offset). An image that is being used is mapped all the same, as of its last
-        "
-        "state on disk.
-        "
-        "With --since: the ranges that may have changed after that snapshot was made, or after
-        "
-        "that epoch of `mica info`, and whether they read zero; copying them onto a copy of the
-        "
-        "snapshot makes it a copy of FILE. FILE may itself be a snapshot, FILE@NAME. An epoch that
-        "
+        "compressed, offset). An image that is being used is mapped all the same, as of its last\n"
+        "state on disk.\n"
+        "With --since: the ranges that may have changed after that snapshot was made, or after\n"
+        "that epoch of `mica info`, and whether they read zero; copying them onto a copy of the\n"
+        "snapshot makes it a copy of FILE. FILE may itself be a snapshot, FILE@NAME. An epoch that\n"
         "was undone by going back to a snapshot has no answer: exit status 6, take a full copy."};
 
 struct MapOptions {
