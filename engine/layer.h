@@ -61,6 +61,7 @@ struct LayerInfo {
   bool unmaps_quickly = false;  // Unmap never writes as many bytes as it unmaps
   std::optional<ParentReference> parent;
   // Of the parent (and all below it) only so many bytes show through; what follows reads zero.
+  // A layer whose Map says kZero there leaves this alone.
   uint64_t parent_bytes = UINT64_MAX;
   std::optional<LayerIdentity> identity;  // sealed layers that can be named as a parent
   std::optional<CompressionInfo> compression;

@@ -24,8 +24,9 @@ constexpr VerbText kText{
         "state on disk.\n"
         "With --since: the ranges that may have changed after that snapshot was made, or after\n"
         "that epoch of `mica info`, and whether they read zero; copying them onto a copy of the\n"
-        "snapshot makes it a copy of FILE. FILE may itself be a snapshot, FILE@NAME. An epoch that\n"
-        "was undone by going back to a snapshot has no answer: exit status 6, take a full copy."};
+        "snapshot makes it a copy of FILE. FILE may itself be a snapshot, FILE@NAME. An epoch\n"
+        "that was undone by going back to a snapshot has no answer: exit status 6, take a full\n"
+        "copy."};
 
 struct MapOptions {
   std::optional<std::string> format;

@@ -18,7 +18,6 @@ MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
   info_.unmaps_quickly = true;
   info_.sealed = superblock.sealed;
   info_.parent = superblock.parent;
-  info_.parent_bytes = superblock.parent_bytes;
   if (superblock.sealed) {
     LayerIdentity identity;
     identity.uuid = superblock.uuid;

@@ -170,7 +170,7 @@ TEST_P(MicaCrashSnapshots, SnapshotsSurviveAPowerCutAtEveryHostWrite) {
   options.parent = GetParam();
   options.phases = 6;
   options.snapshots = true;
-  Run(kCutsPerTest / 2, options, false);
+  Run(kCutsPerTest / 4, options, false);
 }
 
 INSTANTIATE_TEST_SUITE_P(Parents, MicaCrashSnapshots,

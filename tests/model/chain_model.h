@@ -66,6 +66,7 @@ class ChainModel {
   Async<void> DoFlatten();
   Async<void> DoReparent();
   Async<void> TryOut();
+  Async<void> CommitFile(std::filesystem::path path);
   Async<void> Resize();
   Async<void> UseSnapshots();
   [[nodiscard]] Result<void> Refused(const Error& error) const;

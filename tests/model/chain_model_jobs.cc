@@ -56,6 +56,14 @@ Async<void> ChainModel::DoReparent() {
   co_return co_await Reopen();
 }
 
+Async<void> ChainModel::CommitFile(std::filesystem::path path) {
+  CO_ASSIGN(OpenedCommit opened, co_await OpenForCommit(host_, path, JobMode::kDo));
+  const CommitImages images = opened.images();
+  const ChainJobOptions options;
+  CO_TRY(co_await Commit(host_.loop(), images, options));
+  co_return co_await CloseCommit(opened);
+}
+
 // A delta over the disk that is written to and then folded into it, or thrown away.
 Async<void> ChainModel::TryOut() {
   doing_ = "try out";
@@ -75,11 +83,7 @@ Async<void> ChainModel::TryOut() {
     reference_ = before;
   } else {
     doing_ = "commit";
-    CO_ASSIGN(OpenedCommit opened, co_await OpenForCommit(host_, path, JobMode::kDo));
-    const CommitImages images = opened.images();
-    const ChainJobOptions options;
-    CO_TRY(co_await Commit(host_.loop(), images, options));
-    CO_TRY(co_await CloseCommit(opened));
+    CO_TRY(co_await CommitFile(path));
     CO_TRY(co_await OpenDisk());
     CO_TRY(co_await CheckAll());
     CO_TRY(co_await CloseDisk());

@@ -17,7 +17,7 @@
 namespace mica::testing {
 namespace {
 
-uint64_t seeds = 4;
+uint64_t seeds = 2;
 uint64_t first_seed = 1;
 constexpr uint32_t kRounds = 150;
 

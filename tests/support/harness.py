@@ -89,7 +89,9 @@ class Server:
                 raise AssertionError(f"the server ended with {self.process.returncode}: {self.output()}")
             with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
                 probe.connect(self.socket)
-                return
+                probe.settimeout(30)
+                if probe.recv(1):  # the greeting; before it the kernel alone has answered
+                    return
             time.sleep(0.01)
         raise AssertionError("the server does not listen after 10 s")
 
