@@ -163,6 +163,12 @@ Result<Listener> Listener::Adopt(UniqueFd socket) {
   return Listener(std::move(socket), std::move(address));
 }
 
+void Listener::OwnPath(const std::filesystem::path& path) {
+  struct stat status{};
+  if (path != address_ || ::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  name_ = BoundName{.path = path, .device = status.st_dev, .inode = status.st_ino};
+}
+
 std::string Listener::Uri(std::string_view export_name) const {
   const std::string name = PercentEncoded(export_name, "/");
   if (SocketFamily(fd()) == AF_UNIX) {

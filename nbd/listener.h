@@ -41,6 +41,13 @@ class Listener {
   // What a client is given to reach `export_name` here (the NBD URI specification).
   [[nodiscard]] std::string Uri(std::string_view export_name) const;
 
+  // The name of a unix socket that goes with this listener; empty when none does.
+  [[nodiscard]] std::string owned_path() const { return name_ ? name_->path.native() : ""; }
+  // From now on the name goes with this listener, if it is the one it is bound to.
+  void OwnPath(const std::filesystem::path& path);
+  // The name stays for another process that has the socket as well.
+  void DisownPath() noexcept { name_.reset(); }
+
   // The next connection, non-blocking; nothing when none is waiting or it was gone before we came.
   // Errors are lasting: out of descriptors or memory, or Stop was called.
   Result<std::optional<UniqueFd>> Accept();

@@ -17,6 +17,13 @@ void ReceiveBuffer::MakeRoom(size_t wanted) noexcept {
   end_ = kept;
 }
 
+void ReceiveBuffer::Preload(ConstBytes bytes) noexcept {
+  MICA_CHECK(begin_ == end_ && bytes.size() <= kCapacityBytes);
+  if (!bytes.empty()) std::memcpy(memory_.data(), bytes.data(), bytes.size());
+  begin_ = 0;
+  end_ = bytes.size();
+}
+
 size_t ReceiveBuffer::Take(Bytes out) noexcept {
   const size_t count = std::min(out.size(), end_ - begin_);
   if (count != 0) std::memcpy(out.data(), memory_.data() + begin_, count);

@@ -19,6 +19,10 @@ class ReceiveBuffer {
   // From now on receives from `stream` instead; nothing may be available.
   void Rebind(Stream& stream) noexcept { stream_ = &stream; }
 
+  // Puts bytes, at most kCapacityBytes, in front of what will be received; nothing may be
+  // available.
+  void Preload(ConstBytes bytes) noexcept;
+
   // What has been received and not yet consumed. Valid until the next call of any other member.
   [[nodiscard]] ConstBytes available() const noexcept {
     return memory_.span().subspan(begin_, end_ - begin_);

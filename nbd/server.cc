@@ -120,6 +120,7 @@ Task<void> Server::AcceptFrom(Listener& listener) {
   ++accepting_;
   while (!stopping_) {
     const Result<void> ready = co_await loop_.WaitReady(listener.fd(), Readiness::kReadable);
+    while (handing_over_ && !stopping_) co_await changed_.Wait();
     if (stopping_) break;
     if (!ready) {
       log_.Write(Severity::kError,
@@ -148,6 +149,52 @@ bool Server::AcceptWaiting(Listener& listener) {
     Serve(std::make_unique<SocketStream>(loop_, std::move(socket)), std::move(peer));
   }
   return true;
+}
+
+namespace {
+
+Task<std::vector<HandedConnection>> TakeHandedFrom(Shard& shard) {
+  co_return shard.TakeHanded();
+}
+
+}  // namespace
+
+Task<std::vector<HandedConnection>> Server::HandOver() {
+  handing_over_ = true;
+  OnEveryShard([](Shard& shard) { shard.Pause(); });
+  const EventLoop::Time end_negotiations = loop_.Now() + kNegotiationGrace;
+  const Timer negotiations(loop_, end_negotiations,
+                           [this] { OnEveryShard([](Shard& shard) { shard.EndNegotiations(); }); });
+  const EventLoop::Time give_up = end_negotiations + options_.limits.drain_timeout;
+  const Timer abort(loop_, give_up, [this] {
+    // Not Shard::Abort, which holds for later sessions too.
+    OnEveryShard([](Shard& shard) { shard.AbortPresent(); });
+  });
+  while (connections_ != 0) co_await changed_.Wait();
+  std::vector<HandedConnection> all;
+  for (const std::unique_ptr<Shard>& shard : shards_) {
+    const std::function<Task<std::vector<HandedConnection>>()> take = [&] {
+      return TakeHandedFrom(*shard);
+    };
+    std::vector<HandedConnection> some = co_await CallOn(loop_, shard->loop(), take);
+    for (HandedConnection& one : some) all.push_back(std::move(one));
+  }
+  co_return all;
+}
+
+void Server::Resume(std::vector<HandedConnection> connections) {
+  handing_over_ = false;
+  OnEveryShard([](Shard& shard) { shard.Resume(); });
+  for (HandedConnection& one : connections) {
+    const std::shared_ptr<const Export> target = exports_.Find(one.export_name);
+    Shard& shard = *shards_[target == nullptr ? 0 : target->shard];
+    const auto handed = std::make_shared<HandedConnection>(std::move(one));
+    ++connections_;
+    shard.loop().PostFromAnyThread([&shard, handed] {
+      shard.Adopt(std::make_unique<Session>(shard.context(), std::move(*handed)));
+    });
+  }
+  changed_.NotifyAll();
 }
 
 void Server::Stop() {

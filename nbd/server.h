@@ -48,12 +48,23 @@ class Server final : private ShardObserver {
   // left after ServerLimits::drain_timeout. Returns at once.
   void Stop();
 
+  // Stops reading from all connections and accepting new ones, answers what is in flight, and
+  // completes with the connections that can go on elsewhere; all others are ended, those in
+  // negotiation after kNegotiationGrace. Exports are idle afterwards, until Resume.
+  Task<std::vector<HandedConnection>> HandOver();
+  // Goes on with connections that HandOver has given, here or in another process, and accepts
+  // again. The exports they use are there.
+  void Resume(std::vector<HandedConnection> connections);
+  [[nodiscard]] std::list<Listener>& listeners() noexcept { return listeners_; }
+
   [[nodiscard]] size_t connections() const noexcept { return connections_; }
   [[nodiscard]] const MemoryBudget& memory() const noexcept { return memory_; }
 
  private:
   void OnMove(std::unique_ptr<Session> session, size_t to_shard) override;
   void OnEnd(const EventLoop& from) override;
+
+  static constexpr std::chrono::seconds kNegotiationGrace{1};
 
   Task<void> AcceptFrom(Listener& listener);
   // Accepts what waits now; false when accepting cannot work for a while.
@@ -71,6 +82,7 @@ class Server final : private ShardObserver {
   std::list<Listener> listeners_;  // never move: AcceptFrom refers to them
   size_t connections_ = 0;
   size_t accepting_ = 0;  // AcceptFrom coroutines
+  bool handing_over_ = false;
   bool stopping_ = false;
   std::optional<Timer> drain_deadline_;
   WaitList changed_;

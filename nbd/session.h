@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "nbd/handed_connection.h"
 #include "nbd/negotiation.h"
 #include "nbd/server_context.h"
 #include "nbd/stream.h"
@@ -19,11 +20,22 @@ class Session {
   // `peer` names the client in the log.
   Session(const ServerContext& server, std::unique_ptr<Stream> stream, std::string peer);
 
+  // Goes on with a connection that another process was in transmission with.
+  Session(const ServerContext& server, HandedConnection handed);
+
   // Completes when the connection is closed and nothing of it is left in the server (with nothing),
   // or when it has to go on in another shard (with its number): then Run is called again, there,
   // after MoveTo.
   Task<std::optional<size_t>> Run();
   void MoveTo(const ServerContext& server) noexcept;
+
+  // What is in flight is answered, then Run completes with paused(): for another process. One in
+  // negotiation gets there first; one that cannot be handed over is ended as by BeginStop.
+  void Pause();
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
+  // Of a paused one, which is over with it.
+  HandedConnection HandOver();
+  [[nodiscard]] bool negotiates() const noexcept { return negotiation_.has_value(); }
 
   // A client in negotiation is disconnected; one in transmission gets its outstanding replies
   // first.
@@ -42,12 +54,18 @@ class Session {
  private:
   Async<void> Talk();
   Async<std::optional<Agreement>> Negotiate();
+  // What was agreed with the process before, on the export as it is now.
+  Result<Agreement> AgreeAgain();
+  Async<void> Transmit();
 
   const ServerContext* server_;
   std::unique_ptr<Stream> stream_;  // negotiation may replace it by an encrypted one
   std::string peer_;
   ReceiveBuffer input_;
   EventLoop::Time handshake_deadline_;
+  std::optional<HandedConnection> handed_;
+  bool pausing_ = false;
+  bool paused_ = false;
   std::optional<Negotiation> negotiation_;
   std::optional<Agreement> agreement_;
   std::optional<Transmission> transmission_;

@@ -33,6 +33,7 @@ Shard::~Shard() {
 }
 
 void Shard::Adopt(std::unique_ptr<Session> session) {
+  if (pausing_) session->Pause();
   if (stopping_) session->BeginStop();
   if (aborting_) session->Abort();
   loop().Spawn(RunSession(std::move(session)));
@@ -45,6 +46,7 @@ Task<void> Shard::RunSession(std::unique_ptr<Session> session) {
   if (moves) {
     parts_.observer.OnMove(std::move(session), *moves);
   } else {
+    if (session->paused()) handed_.push_back(session->HandOver());
     session.reset();
     parts_.observer.OnEnd(loop());
   }
@@ -72,6 +74,17 @@ Async<void> Shard::Drain(const ServedExport& target, std::chrono::nanoseconds gr
   co_return Result<void>();
 }
 
+void Shard::Pause() {
+  pausing_ = true;
+  for (Session* const session : sessions_) session->Pause();
+}
+
+void Shard::EndNegotiations() {
+  for (Session* const session : sessions_) {
+    if (session->negotiates()) session->BeginStop();
+  }
+}
+
 void Shard::BeginStop() {
   stopping_ = true;
   for (Session* const session : sessions_) session->BeginStop();
@@ -79,6 +92,10 @@ void Shard::BeginStop() {
 
 void Shard::Abort() {
   aborting_ = true;
+  AbortPresent();
+}
+
+void Shard::AbortPresent() {
   for (Session* const session : sessions_) session->Abort();
 }
 

@@ -59,6 +59,16 @@ class Shard {
   // See Server::Stop. Both also hold for sessions that are adopted later.
   void BeginStop();
   void Abort();
+  // Only those that are here now.
+  void AbortPresent();
+  // See Session::Pause; it also holds for sessions that are adopted before Resume. Those that have
+  // paused wait here for TakeHanded.
+  void Pause();
+  // What negotiates still, while pausing, is disconnected.
+  void EndNegotiations();
+  std::vector<HandedConnection> TakeHanded() { return std::exchange(handed_, {}); }
+  void Resume() noexcept { pausing_ = false; }
+
   // There are no sessions and will be none.
   Async<void> Finish();
 
@@ -74,6 +84,8 @@ class Shard {
   LoopBudget memory_;
   ServerContext context_;
   std::list<Session*> sessions_;
+  std::vector<HandedConnection> handed_;
+  bool pausing_ = false;
   bool stopping_ = false;
   bool aborting_ = false;
   std::optional<Timer> stall_check_;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "nbd/socket_address.h"
 
@@ -26,7 +27,7 @@ void SetOption(int socket, int level, int option, int value) {
 }  // namespace
 
 SocketStream::SocketStream(EventLoop& loop, UniqueFd socket)
-    : loop_(&loop), socket_(std::move(socket)) {
+    : loop_(&loop), socket_(std::move(socket)), readable_(std::make_shared<ReadableWait>()) {
   if (SocketFamily(socket_.get()) == AF_UNIX) {
     SetOption(socket_.get(), SOL_SOCKET, SO_SNDBUF, kUnixSendBufferBytes);
   } else {
@@ -47,9 +48,37 @@ Async<size_t> SocketStream::Receive(Bytes buffer) {
       if (errno != EAGAIN) co_return ErrnoError(errno, "receive");
     }
     drained_ = false;
-    CO_TRY(co_await loop_->WaitReady(socket_.get(), Readiness::kReadable));
+    if (!readable_->pending) loop_->Spawn(WaitReadable(*loop_, socket_.get(), readable_));
+    if (readable_->pending) {
+      ReadableWait::Awaiter until_readable{*readable_};
+      co_await until_readable;
+    }
+    if (std::exchange(interrupted_, false)) {
+      co_return Error{Errc::kCancelled, "the receive was interrupted"};
+    }
+    CO_TRY(std::exchange(readable_->ended, Result<void>()));
   }
   co_return size_t{0};
+}
+
+Task<void> SocketStream::WaitReadable(EventLoop& loop, int socket,
+                                      std::shared_ptr<ReadableWait> wait) {
+  wait->pending = true;
+  wait->ended = co_await loop.WaitReady(socket, Readiness::kReadable);
+  wait->pending = false;
+  // At once: a turn of the loop in between would cost every request that is waited for.
+  if (wait->receiver) std::exchange(wait->receiver, {}).resume();
+}
+
+bool SocketStream::InterruptReceive() noexcept {
+  interrupted_ = static_cast<bool>(readable_->receiver);
+  if (interrupted_) loop_->Post(std::exchange(readable_->receiver, {}));
+  return true;
+}
+
+void SocketStream::MoveTo(EventLoop& loop) noexcept {
+  loop_ = &loop;
+  readable_ = std::make_shared<ReadableWait>();
 }
 
 Async<void> SocketStream::Send(std::span<const ConstBytes> parts) {

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,15 @@ class SocketStream final : public Stream {
   // buffer on unix sockets.
   SocketStream(EventLoop& loop, UniqueFd socket);
 
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+
   Async<size_t> Receive(Bytes buffer) override;
   Async<void> Send(std::span<const ConstBytes> parts) override;
   void StopReceiving() noexcept override;
   Async<void> Finish() override;
-  void MoveTo(EventLoop& loop) noexcept override { loop_ = &loop; }
+  bool InterruptReceive() noexcept override;
+  UniqueFd TakeSocket() noexcept override { return std::move(socket_); }
+  void MoveTo(EventLoop& loop) noexcept override;
   void Abort() noexcept override;
 
  private:
@@ -39,8 +44,26 @@ class SocketStream final : public Stream {
   // Drops `sent` bytes from the front of iov_[first…]; the index of the first part not fully sent.
   size_t Advance(size_t first, size_t sent) noexcept;
 
+  // A wait for the socket that outlives the Receive it was begun for, when that is interrupted.
+  struct ReadableWait {
+    std::coroutine_handle<> receiver;  // suspended until it is resumed
+    bool pending = false;
+    Result<void> ended;
+
+    // g++ 12 copies an awaited object into the frame, so this refers to the one that counts.
+    struct Awaiter {
+      ReadableWait& wait;
+      bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) noexcept { wait.receiver = handle; }
+      void await_resume() noexcept {}
+    };
+  };
+  static Task<void> WaitReadable(EventLoop& loop, int socket, std::shared_ptr<ReadableWait> wait);
+
   EventLoop* loop_;
   UniqueFd socket_;
+  std::shared_ptr<ReadableWait> readable_;
+  bool interrupted_ = false;
   std::vector<iovec> iov_;  // of the pending Send
   bool stopped_ = false;
   bool drained_ = false;  // the last receive took all there was: waiting beats another try

@@ -7,6 +7,7 @@
 
 #include "engine/async/event_loop.h"
 #include "engine/base/bytes.h"
+#include "engine/base/unique_fd.h"
 
 namespace mica::nbd {
 
@@ -33,6 +34,14 @@ class Stream {
   // Tells the peer that everything has been sent, in a way that does not destroy what it has not
   // read yet. Nothing may be pending.
   virtual Async<void> Finish() = 0;
+
+  // A pending Receive completes with kCancelled, having taken nothing; no later one does. False
+  // when this stream cannot: its connection cannot be given to another process.
+  virtual bool InterruptReceive() noexcept { return false; }
+
+  // The connection itself, for another process. Nothing may be pending or come after. Empty when
+  // the stream is more than its socket.
+  virtual UniqueFd TakeSocket() noexcept { return {}; }
 
   // From now on the stream belongs to `loop` and its thread. Nothing may be pending.
   virtual void MoveTo(EventLoop& loop) noexcept = 0;

@@ -39,6 +39,15 @@ bool Transmission::StalledSince(EventLoop::Time moment) const noexcept {
   return (sending && *sending < moment) || (payload_since_ && *payload_since_ < moment);
 }
 
+bool Transmission::Pause() noexcept {
+  if (!waits_for_header_) {
+    pausing_ = true;  // seen before the next request
+  } else {
+    pausing_ = stream_.InterruptReceive();
+  }
+  return pausing_;
+}
+
 void Transmission::BeginStop() {
   stopping_ = true;
   if (sender_.idle()) WhenNothingToSend();
@@ -70,7 +79,7 @@ Async<void> Transmission::ReceiveRequests() {
 Async<bool> Transmission::Satisfy(Needed needed) {
   switch (needed) {
     case Needed::kHeader:
-      co_return co_await input_.Fill(header_bytes_);
+      co_return co_await ReceiveHeader();
     case Needed::kBudget:
       // Sending has perhaps made room since.
       has_budget_ = budget_.TryTake(Cost(current_));
@@ -87,6 +96,14 @@ Async<bool> Transmission::Satisfy(Needed needed) {
       break;
   }
   co_return false;
+}
+
+Async<bool> Transmission::ReceiveHeader() {
+  waits_for_header_ = true;
+  Result<bool> received = co_await input_.Fill(header_bytes_);
+  waits_for_header_ = false;
+  if (!received && received.error().code == Errc::kCancelled) co_return true;  // by Pause
+  co_return received;
 }
 
 Async<bool> Transmission::ReceivePayload() {
@@ -111,6 +128,10 @@ Async<bool> Transmission::ReceivePayload() {
 Transmission::Needed Transmission::ServeAvailable() {
   for (;;) {
     if (ended_) return Needed::kNothing;
+    if (pausing_ && !have_current_) {
+      paused_ = true;
+      return Needed::kNothing;
+    }
     if (!have_current_) {
       if (input_.available().size() < header_bytes_) return Needed::kHeader;
       const std::optional<Request> request = agreement_.replies == ReplyStyle::kExtended

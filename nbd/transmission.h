@@ -29,6 +29,11 @@ class Transmission {
   // replies sent, Run ends.
   void BeginStop();
 
+  // Takes no further request; as soon as the others are done and their replies sent, Run ends with
+  // paused() and what is unread still in the input. False when the stream does not allow that.
+  [[nodiscard]] bool Pause() noexcept;
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
+
   // Whether the client has left us waiting since before `moment`: to take replies, or to send the
   // rest of a write.
   [[nodiscard]] bool StalledSince(EventLoop::Time moment) const noexcept;
@@ -52,6 +57,7 @@ class Transmission {
   static constexpr uint32_t kLoggedFailuresMax = 16;
 
   Async<void> ReceiveRequests();
+  Async<bool> ReceiveHeader();
   Async<bool> Satisfy(Needed needed);
   Async<bool> ReceivePayload();
   Needed ServeAvailable();
@@ -100,6 +106,9 @@ class Transmission {
   bool has_budget_ = false;                       // current_ has its budget
   std::optional<EventLoop::Time> payload_since_;  // ReceivePayload waits
   bool stopping_ = false;
+  bool pausing_ = false;
+  bool paused_ = false;
+  bool waits_for_header_ = false;
   bool ended_ = false;  // a stop has drained: nothing more is read
 };
 

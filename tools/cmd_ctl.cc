@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <CLI/CLI.hpp>
-#include <cstring>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/unique_fd.h"
 #include "nbd/event_log.h"
 #include "tools/serve/config_json.h"
+#include "tools/serve/control_client.h"
 #include "tools/served_image.h"
 #include "tools/verbs.h"
 
@@ -51,23 +51,6 @@ struct CtlOptions {
   bool read_only = false;
   bool hidden = false;
 };
-
-Result<UniqueFd> Connect(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return Error{Errc::kInvalidArgument, fmt::format("{}: too long for a unix socket", path)};
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) return ErrnoError(errno, "socket");
-  const void* const generic = &address;
-  if (::connect(socket.get(), static_cast<const sockaddr*>(generic), sizeof address) != 0) {
-    return ErrnoError(errno,
-                      fmt::format("{}: connect (is the server running with --control?)", path));
-  }
-  return socket;
-}
 
 // Sends one line and returns the line that answers it.
 Result<std::string> Ask(int socket, const std::string& line) {
@@ -137,7 +120,7 @@ Errc KindNamed(std::string_view name) {
 
 Result<ExitStatus> Ctl(Context& context, const CtlOptions& options) {
   ASSIGN(const json request, RequestFrom(options));
-  ASSIGN(const UniqueFd socket, Connect(options.control));
+  ASSIGN(const UniqueFd socket, ConnectToControl(options.control));
   ASSIGN(const std::string line, Ask(socket.get(), JsonLine(request) + "\n"));
   ASSIGN(const json answer, ParseJsonObject(line));
   if (!answer.contains("ok") || answer["ok"] != true) {

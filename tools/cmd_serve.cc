@@ -36,6 +36,7 @@ struct ServeOptions {
   std::vector<std::string> exports;
   std::optional<std::string> format;
   std::optional<std::string> control;
+  std::optional<std::string> upgrade;
   std::optional<std::string> metrics_address;
   std::optional<std::string> metrics_file;
   std::optional<std::string> pid_file;
@@ -98,6 +99,8 @@ Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& outp
   request.config_file = options.config_file;
   request.pid_file = options.pid_file;
   request.log_from = LogFrom(options, output);
+  request.upgrade = options.upgrade;
+  if (request.upgrade) return request;
   if (config.exports.empty() && !config.control) {
     return Error{Errc::kInvalidArgument,
                  "expected an image to export, found none (nor --control, to add some later)"};
@@ -127,6 +130,11 @@ void AddSocketOptions(CLI::App& command, ServeOptions& options) {
   command
       .add_option("--control", options.control,
                   "Take commands of `mica ctl` on this unix socket (mode 0600)")
+      ->type_name("PATH");
+  command
+      .add_option("--upgrade", options.upgrade,
+                  "Take over from the server with this control socket: its exports, settings,\n"
+                  "sockets and connections; other options but --pid-file and -v say nothing then")
       ->type_name("PATH");
   command
       .add_option("--metrics-listen", options.metrics_address,

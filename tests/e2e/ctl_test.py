@@ -291,8 +291,8 @@ class Service(Operated):
 
     def test_the_sandbox_is_on_and_can_be_left_out(self):
         with self.serve(self.image("a")) as server:
-            self.assertEqual((self.status(server, "NoNewPrivs"), self.status(server, "Seccomp")), (["1"], ["2"]))
             load = Load(server.connect("a"))  # everything that serving needs works in there
+            self.assertEqual((self.status(server, "NoNewPrivs"), self.status(server, "Seccomp")), (["1"], ["2"]))
             self.ctl("add", self.image("b"))
             self.assertIsNone(load.stop())
         with self.serve(self.image("a"), options=("--no-sandbox",)) as server:
@@ -305,8 +305,8 @@ class Service(Operated):
         for name in os.listdir(self.directory):
             os.chmod(self.path(name), 0o666)
         with self.serve(self.image("a"), options=("--user", "nobody")) as server:
-            self.assertNotIn("0", self.status(server, "Uid"))
             handle = server.connect("a")
+            self.assertNotIn("0", self.status(server, "Uid"))
             handle.pwrite(b"\x01" * 4096, 0)
             handle.flush()
             handle.shutdown()

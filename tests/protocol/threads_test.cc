@@ -46,6 +46,8 @@ class ThreadedServer {
     ended_.get_future().wait();
     Call([&] { server_.reset(); });
     EXPECT_EQ(connections_at_end_, 0u);
+    if (!::testing::Test::HasFailure()) return;
+    for (const std::string& line : log_.lines) std::printf("server: %s\n", line.c_str());
   }
 
   WireClient Connect() {

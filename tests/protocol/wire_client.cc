@@ -5,9 +5,25 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace mica::nbd {
+
+namespace {
+
+// A socket call with a timeout is not restarted by the kernel, and what an io_uring of this thread
+// leaves to be done when it goes interrupts like a signal.
+template <class Call>
+ssize_t Uninterrupted(Call call) {
+  ssize_t result = -1;
+  do {
+    result = call();
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+}  // namespace
 
 WireClient::WireClient(UniqueFd socket) : socket_(std::move(socket)) {
   const timeval patience{.tv_sec = 30, .tv_usec = 0};
@@ -17,7 +33,8 @@ WireClient::WireClient(UniqueFd socket) : socket_(std::move(socket)) {
 
 bool WireClient::Send(ConstBytes bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t count =
+        Uninterrupted([&] { return ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
     if (count <= 0) return false;
     bytes = bytes.subspan(static_cast<size_t>(count));
   }
@@ -33,7 +50,8 @@ std::optional<std::vector<std::byte>> WireClient::Receive(size_t count) {
   std::vector<std::byte> bytes(count);
   size_t received = 0;
   while (received < count) {
-    const ssize_t part = ::recv(fd(), bytes.data() + received, count - received, 0);
+    const ssize_t part =
+        Uninterrupted([&] { return ::recv(fd(), bytes.data() + received, count - received, 0); });
     if (part <= 0) return std::nullopt;
     received += static_cast<size_t>(part);
   }
@@ -93,7 +111,7 @@ WireError WireClient::Ask(const Request& request, ConstBytes payload) {
 
 bool WireClient::AtEnd() {
   std::byte byte;
-  const ssize_t count = ::recv(fd(), &byte, 1, 0);
+  const ssize_t count = Uninterrupted([&] { return ::recv(fd(), &byte, 1, 0); });
   return count == 0 || (count < 0 && errno == ECONNRESET);
 }
 

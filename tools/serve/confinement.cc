@@ -40,8 +40,8 @@ constexpr std::array kAllowedCalls = {
     "recvfrom", "recvmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "socket", "socketpair",
     // memory and threads
     "brk", "clone", "clone3", "exit", "exit_group", "futex", "gettid", "madvise", "membarrier",
-    "mmap", "mprotect", "mremap", "munmap", "rseq", "sched_getaffinity", "sched_yield",
-    "set_robust_list", "tgkill",
+    "memfd_create", "mmap", "mprotect", "mremap", "munmap", "rseq", "sched_getaffinity",
+    "sched_yield", "set_robust_list", "tgkill",
     // the rest
     "clock_getres", "clock_gettime", "clock_nanosleep", "getegid", "geteuid", "getgid", "getpid",
     "getppid", "getrandom", "getrlimit", "gettimeofday", "getuid", "nanosleep", "prctl",
@@ -107,6 +107,7 @@ Result<UserIds> FindUser(const std::string& name) {
 
 Result<void> BecomeUser(const std::string& name) {
   ASSIGN(const UserIds ids, FindUser(name));
+  if (::geteuid() == ids.user) return {};
   if (::initgroups(name.c_str(), ids.group) != 0 || ::setgid(ids.group) != 0 ||
       ::setuid(ids.user) != 0) {
     return ErrnoError(errno, fmt::format("become user '{}'", name));

@@ -2,6 +2,7 @@
 #include "tools/serve/control.h"
 
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 
 #include "nbd/event_log.h"
 #include "tools/serve/config_json.h"
+#include "tools/serve/hand_over.h"
 #include "tools/serve/small_server.h"
 
 namespace mica {
@@ -99,6 +101,11 @@ json Commands(const nbd::ExportStats& stats) {
   return commands;
 }
 
+bool IsHandOver(const std::string& line) {
+  const Result<json> request = ParseJsonObject(line);
+  return request && request->contains("command") && (*request)["command"] == "hand-over";
+}
+
 }  // namespace
 
 struct Control::Command {
@@ -117,12 +124,16 @@ const Control::Command* Control::FindCommand(std::string_view name) noexcept {
   return found == kCommands.end() ? nullptr : found;
 }
 
-Task<void> Control::Converse(nbd::Stream& stream) {
+Task<void> Control::Converse(nbd::SocketStream& stream) {
   std::string input;
   for (;;) {
     const Result<std::optional<std::string>> line =
         co_await ReceiveLine(stream, input, kLineBytesMax);
     if (line && !*line) break;
+    if (line && IsHandOver(**line)) {
+      co_await HandOver(stream);
+      break;
+    }
     std::string answer;
     if (line) {
       Result<std::string> answered = co_await Answer(**line);
@@ -136,7 +147,51 @@ Task<void> Control::Converse(nbd::Stream& stream) {
   }
 }
 
+// {"command":"hand-over"}, which has no other form.
+Task<void> Control::HandOver(nbd::SocketStream& stream) {
+  Result<std::vector<UniqueFd>> given = Error{Errc::kBusy, "the server is being handed over"};
+  if (!handing_over_) {
+    handing_over_ = true;
+    given = co_await hooks_.hand_over.give();
+    if (!given) handing_over_ = false;
+  }
+  if (!given) {
+    const std::string answer = Failed(given.error()) + "\n";
+    (void)co_await SendText(stream, answer);
+    co_return;
+  }
+  log_.Write(nbd::Severity::kInfo, "handing over to another process");
+  const Result<void> taken = co_await Give(stream, *std::move(given));
+  if (taken) {
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    (void)::getsockopt(stream.fd(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    hooks_.hand_over.finish(peer.pid);
+  }
+  log_.Write(nbd::Severity::kWarning,
+             fmt::format("the other process did not take over: {}", taken.error().message));
+  co_await hooks_.hand_over.take_back();
+  handing_over_ = false;
+}
+
+Async<void> Control::Give(nbd::SocketStream& stream, std::vector<UniqueFd> descriptors) {
+  constexpr std::chrono::seconds kTakeOverTimeout(60);
+  EventLoop& loop = server_.loop();
+  const Timer give_up(loop, loop.Now() + kTakeOverTimeout, [&stream] { stream.Abort(); });
+  json content{{"descriptors", descriptors.size()}};
+  const std::string answer = Done(std::move(content)) + "\n";
+  CO_TRY(co_await SendText(stream, answer));
+  CO_TRY(co_await SendDescriptors(loop, stream.fd(), descriptors));
+  descriptors.clear();
+  std::string input;
+  CO_ASSIGN(const std::optional<std::string> line,
+            co_await ReceiveLine(stream, input, kLineBytesMax));
+  if (!line) co_return Error{Errc::kCancelled, "it has gone"};
+  co_return Result<void>();
+}
+
 Async<std::string> Control::Answer(const std::string& line) {
+  if (handing_over_) co_return Error{Errc::kBusy, "the server is being handed over"};
   CO_ASSIGN(Json request, ParseJsonObject(line));
   CO_ASSIGN(ConfigFields arguments, FieldsFromJson(request));
   const auto named = arguments.extract("command");
@@ -214,7 +269,7 @@ Async<std::string> Control::Snapshot(ConfigFields arguments) {
 
 Async<std::string> Control::Reload(ConfigFields) {
   if (reloading_) co_return Error{Errc::kBusy, "another reload is running; try again later"};
-  CO_ASSIGN(std::vector<ExportConfig> wanted, reread_());
+  CO_ASSIGN(std::vector<ExportConfig> wanted, hooks_.reread());
   reloading_ = true;
   std::vector<std::string> changed;
   const Result<void> applied = co_await ApplyFile(std::move(wanted), changed);

@@ -9,30 +9,47 @@
 #include <string>
 
 #include "nbd/server.h"
+#include "nbd/socket_stream.h"
 #include "tools/serve/export_keeper.h"
 
 namespace mica {
+
+// What giving the server to another process takes besides the conversation (hand_over.h).
+struct HandOverHooks {
+  // Stops everything; the descriptors to send. After an error all goes on as before.
+  std::function<Async<std::vector<UniqueFd>>()> give;
+  // The other process has gone: goes on here.
+  std::function<Task<void>()> take_back;
+  // The other process, of this number, has it. Does not return.
+  std::function<void(int process)> finish;
+};
 
 // On the server's own loop.
 class Control {
  public:
   // `reread`: the exports as the config file has them now; kUnsupported when there is no file.
   using Reread = std::function<Result<std::vector<ExportConfig>>()>;
-  Control(nbd::Server& server, ExportKeeper& keeper, nbd::EventLog& log, Reread reread)
-      : server_(server), keeper_(keeper), log_(log), reread_(std::move(reread)) {}
+  struct Hooks {
+    Reread reread;
+    HandOverHooks hand_over;
+  };
+  Control(nbd::Server& server, ExportKeeper& keeper, nbd::EventLog& log, Hooks hooks)
+      : server_(server), keeper_(keeper), log_(log), hooks_(std::move(hooks)) {}
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
   static constexpr size_t kLineBytesMax = 64u << 10;
 
   // Answers request after request until the peer leaves or sends what is no line.
-  Task<void> Converse(nbd::Stream& stream);
+  Task<void> Converse(nbd::SocketStream& stream);
 
  private:
   using Json = nlohmann::json;
   struct Command;
   static const Command* FindCommand(std::string_view name) noexcept;
 
+  Task<void> HandOver(nbd::SocketStream& stream);
+  Async<void> Give(nbd::SocketStream& stream, std::vector<UniqueFd> descriptors);
   Async<std::string> Answer(const std::string& line);
   Async<std::string> List(ConfigFields arguments);
   Async<std::string> Stat(ConfigFields arguments);
@@ -49,8 +66,9 @@ class Control {
   nbd::Server& server_;
   ExportKeeper& keeper_;
   nbd::EventLog& log_;
-  Reread reread_;
+  Hooks hooks_;
   bool reloading_ = false;
+  bool handing_over_ = false;
 };
 
 }  // namespace mica

@@ -173,4 +173,30 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into) {
   return reader.Finish();
 }
 
+ConfigFields ServerFieldsOf(const ServeConfig& config) {
+  ConfigFields fields{{"sandbox", config.sandbox},
+                      {"list-names", config.server.listing == nbd::NameListing::kShown}};
+  if (config.metrics_file) fields.emplace("metrics-file", *config.metrics_file);
+  if (config.user) fields.emplace("user", *config.user);
+  if (config.threads != 0) fields.emplace("threads", int64_t{config.threads});
+  return fields;
+}
+
+ConfigFields LimitFieldsOf(const nbd::ServerOptions& options) {
+  const nbd::ServerLimits& limits = options.limits;
+  const auto number = [](uint64_t value) { return static_cast<int64_t>(value); };
+  const auto seconds = [](std::chrono::nanoseconds time) {
+    return int64_t{std::chrono::duration_cast<std::chrono::seconds>(time).count()};
+  };
+  return {{"connections", number(limits.connections_max)},
+          {"options", number(limits.options_max)},
+          {"handshake-seconds", seconds(limits.handshake_timeout)},
+          {"drain-seconds", seconds(limits.drain_timeout)},
+          {"stall-seconds", seconds(limits.stall_timeout)},
+          {"requests", number(limits.in_flight_requests_max)},
+          {"connection-memory", number(limits.in_flight_bytes_max)},
+          {"export-memory", number(limits.export_in_flight_bytes_max)},
+          {"memory", number(limits.server_in_flight_bytes_max)}};
+}
+
 }  // namespace mica

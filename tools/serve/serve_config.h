@@ -59,6 +59,10 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into);
 // Its `limits` table.
 Result<void> LimitsFromFields(const ConfigFields& fields, nbd::ServerOptions& into);
 
+// What ServerFromFields and LimitsFromFields would take, but for the sockets.
+ConfigFields ServerFieldsOf(const ServeConfig& config);
+ConfigFields LimitFieldsOf(const nbd::ServerOptions& options);
+
 // A TOML document: the keys of ServerFromFields, `[limits]`, and `[[export]]` tables. Errors name
 // the line.
 Result<void> ServeConfigFromToml(std::string_view text, ServeConfig& into);

@@ -74,6 +74,7 @@ ServeProgram::ServeProgram(Context& context, ServeRequest request)
 ServeProgram::~ServeProgram() = default;
 
 Result<void> ServeProgram::OpenSockets() {
+  if (request_.upgrade) return TakeOver();
   ASSIGN(sockets_, TakeInheritedSockets());
   const ServeConfig& config = request_.config;
   for (const std::string& path : config.sockets) TRY(AddUnix(path, config.user, sockets_.nbd));
@@ -134,6 +135,11 @@ Async<void> ServeProgram::ServeUntilStopped() {
   CO_TRY(context_.output.Flush());
   for (nbd::Listener& listener : sockets_.nbd) server_->Listen(std::move(listener));
   StartOutlets();
+  if (taken_) {
+    server_->Resume(std::exchange(taken_->server.connections, {}));
+    CO_TRY(TellTakenOver(taken_->control.get()));
+    taken_.reset();
+  }
   context_.loop.Spawn(StopWhenSignalled(context_.loop, *stop_signal_, *server_));
   NotifyServiceManager("READY=1");
   co_await server_->Run();
@@ -142,13 +148,14 @@ Async<void> ServeProgram::ServeUntilStopped() {
 }
 
 void ServeProgram::StartOutlets() {
-  control_ = std::make_unique<Control>(*server_, *keeper_, log_, [this] { return RereadConfig(); });
+  control_ = std::make_unique<Control>(*server_, *keeper_, log_, MakeHooks());
   control_server_ = std::make_unique<SmallServer>(
-      context_.loop, log_, [this](nbd::Stream& stream) { return control_->Converse(stream); });
+      context_.loop, log_,
+      [this](nbd::SocketStream& stream) { return control_->Converse(stream); });
   control_server_->Start(std::move(sockets_.control));
   const MetricsSource source = [this] { return MetricsText(*server_, *keeper_); };
   metrics_server_ =
-      std::make_unique<SmallServer>(context_.loop, log_, [this, source](nbd::Stream& stream) {
+      std::make_unique<SmallServer>(context_.loop, log_, [this, source](nbd::SocketStream& stream) {
         return AnswerMetricsRequest(context_.loop, stream, source);
       });
   metrics_server_->Start(std::move(sockets_.metrics));

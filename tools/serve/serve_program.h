@@ -9,6 +9,7 @@
 #include "tools/pid_file.h"
 #include "tools/serve/control.h"
 #include "tools/serve/export_keeper.h"
+#include "tools/serve/hand_over.h"
 #include "tools/serve/inherited_sockets.h"
 #include "tools/serve/metrics_outlets.h"
 #include "tools/serve/serve_loops.h"
@@ -23,6 +24,7 @@ struct ServeRequest {
   ServeConfig config;
   std::optional<std::string> config_file;  // where `config` came from, for a reload
   std::optional<std::string> pid_file;
+  std::optional<std::string> upgrade;  // control socket of a server to take everything over from
   nbd::Severity log_from = nbd::Severity::kInfo;
 };
 
@@ -43,6 +45,13 @@ class ServeProgram {
   Async<void> OpenExports();
   Async<void> ServeUntilStopped();
   void StartOutlets();
+  Control::Hooks MakeHooks();
+  // The sides of a change of hands (hand_over.h): this process takes; it gives, takes back, ends.
+  Result<void> TakeOver();
+  Async<std::vector<UniqueFd>> Give();
+  Task<void> TakeBack();
+  [[noreturn]] static void EndHandedOver(int process);
+  Result<InheritedSockets> CopySockets();
   Task<void> StopOutlets();
   void TellUris();
   Result<std::vector<ExportConfig>> RereadConfig() const;
@@ -51,6 +60,8 @@ class ServeProgram {
   ServeRequest request_;
   ServeLog log_;
   InheritedSockets sockets_;  // all of them, until they are given away
+  std::optional<TakenServer> taken_;
+  std::optional<HandedServer> handed_;
   std::optional<StopSignal> stop_signal_;
   std::optional<ServeLoops> loops_;
   std::unique_ptr<nbd::Server> server_;

@@ -8,7 +8,6 @@
 #include <span>
 
 #include "engine/base/bytes.h"
-#include "nbd/socket_stream.h"
 
 namespace mica {
 
@@ -49,7 +48,7 @@ void SmallServer::AcceptOne(nbd::Listener& listener, UniqueFd socket) {
   loop_.Spawn(Hold(std::make_unique<nbd::SocketStream>(loop_, std::move(socket))));
 }
 
-Task<void> SmallServer::Hold(std::unique_ptr<nbd::Stream> stream) {
+Task<void> SmallServer::Hold(std::unique_ptr<nbd::SocketStream> stream) {
   const auto position = streams_.insert(streams_.end(), stream.get());
   co_await handler_(*stream);
   (void)co_await stream->Finish();

@@ -9,7 +9,7 @@
 #include "engine/async/async_mutex.h"
 #include "nbd/event_log.h"
 #include "nbd/listener.h"
-#include "nbd/stream.h"
+#include "nbd/socket_stream.h"
 
 namespace mica {
 
@@ -18,7 +18,7 @@ namespace mica {
 class SmallServer {
  public:
   // Holds one conversation; what happens to the stream afterwards is not its concern.
-  using Handler = std::function<Task<void>(nbd::Stream&)>;
+  using Handler = std::function<Task<void>(nbd::SocketStream&)>;
 
   SmallServer(EventLoop& loop, nbd::EventLog& log, Handler handler);
   SmallServer(const SmallServer&) = delete;
@@ -37,7 +37,7 @@ class SmallServer {
 
   Task<void> AcceptFrom(nbd::Listener& listener);
   void AcceptOne(nbd::Listener& listener, UniqueFd socket);
-  Task<void> Hold(std::unique_ptr<nbd::Stream> stream);
+  Task<void> Hold(std::unique_ptr<nbd::SocketStream> stream);
 
   EventLoop& loop_;
   nbd::EventLog& log_;

@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Crowds and slow clients: the memory of the server stays bounded and everybody else is served."""
+
+import os
+import re
+import resource
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import harness  # noqa: E402
+from harness import Server  # noqa: E402
+
+DISK = 128 << 20
+MIB = 1 << 20
+
+
+def request(command, offset, length, cookie=1):
+    return struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, offset, length)
+
+
+class Crowd(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        master = self.sealed_master(DISK)
+        for name in ("a", "b"):
+            self.clone(master, f"{name}.mica")
+
+    def serve(self, limits=""):
+        exports = "".join(f'[[export]]\nfile = "{self.path(name + ".mica")}"\nconnections = 2000\n' for name in "ab")
+        with open(self.path("serve.toml"), "w", encoding="utf-8") as file:
+            file.write(f"threads = 2\n[limits]\n{limits}\n{exports}")
+        return Server(self.directory, options=("--config", self.path("serve.toml"), "--quiet"))
+
+    def connect(self, server, export=None):
+        """A socket after the greeting, or in transmission with simple replies."""
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.settimeout(30)
+        client.connect(server.socket)
+        if export is not None:
+            name = export.encode()
+            client.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 1, len(name)) + name)
+            client.recv(18 + 10, socket.MSG_WAITALL)
+        return client
+
+    @staticmethod
+    def resident(server):
+        with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) << 10
+
+    def assert_served(self, server, export, seconds=5):
+        begin = time.monotonic()
+        handle = server.connect(export)
+        for offset in range(0, 4 * MIB, 64 << 10):
+            handle.pwrite(b"\x01" * 4096, offset)
+            handle.pread(4096, offset)
+        handle.flush()
+        handle.shutdown()
+        self.assertLess(time.monotonic() - begin, seconds)
+
+    def test_a_thousand_idle_connections(self):
+        with self.serve("connections = 1010") as server:
+            self.assert_served(server, "a")
+            before = self.resident(server)
+            crowd = [self.connect(server) for _ in range(500)]
+            crowd += [self.connect(server, "ab"[index % 2]) for index in range(500)]
+            self.assert_served(server, "a")
+            grown = self.resident(server) - before
+            print(f"1,000 idle connections: {grown / 1000 / 1024:.0f} KiB each", file=sys.stderr)
+            self.assertLess(grown, 64 * MIB)
+            crowd += [self.connect(server) for _ in range(30)]
+            self.assertEqual(sum(self.is_refused(client) for client in crowd[-30:]), 20)
+
+    @staticmethod
+    def is_refused(client):
+        try:
+            return client.recv(18) == b""
+        except ConnectionError:
+            return True
+
+    def test_ten_thousand_connects(self):
+        with self.serve() as server:
+            self.assert_served(server, "a")
+            before = self.resident(server)
+            begin = time.monotonic()
+            for index in range(10_000):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(server.socket)
+                    if index % 4 == 0:
+                        client.sendall(b"\0\0\0\3IHAVEOPT\0\0\0\7")
+            print(f"10,000 connects in {time.monotonic() - begin:.1f} s", file=sys.stderr)
+            self.assert_served(server, "a", seconds=15)
+            self.assertLess(self.resident(server) - before, 64 * MIB)
+
+    def test_slow_readers_and_writers_leave_room_for_others(self):
+        with self.serve('memory = "160M"\nexport-memory = "80M"\nstall-seconds = 2') as server:
+            self.assert_served(server, "b")
+            before = self.resident(server)
+            slow = []
+            for index in range(20):
+                client = self.connect(server, "a")
+                if index % 2:
+                    for cookie in range(4):
+                        client.sendall(request(0, 0, 32 * MIB, cookie))  # and never reads
+                else:
+                    client.sendall(request(1, 0, 32 * MIB) + bytes(100_000))  # and never sends the rest
+                slow.append(client)
+            self.assert_served(server, "b")  # at once
+            self.assertLess(self.resident(server) - before, 400 * MIB)
+            self.assert_served(server, "a", seconds=20)
+            waited = time.monotonic()
+            while not any(self.is_dropped(client) for client in slow):
+                self.assertLess(time.monotonic() - waited, 30)  # stalled while others waited for memory
+            self.assert_served(server, "b")
+
+    @staticmethod
+    def is_dropped(client):
+        client.setblocking(False)
+        try:
+            while data := client.recv(MIB):
+                if len(data) < MIB:
+                    return False
+            return True
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+
+if __name__ == "__main__":
+    harness.main()
