@@ -32,6 +32,7 @@ struct Export {
   // Who may see and use it, as PeerIdentity::names has it ("psk:USER", "cn:NAME", "dn:DN");
   // everyone when empty.
   std::vector<std::string> clients;
+  bool allocation_depth = true;     // whether qemu:allocation-depth can be asked for
   BitmapSource* bitmaps = nullptr;  // none when null; lives as long as the device
 
   [[nodiscard]] bool read_only() const noexcept {

@@ -2,6 +2,7 @@
 #include "nbd/listener.h"
 
 #include <fmt/format.h>
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -150,11 +151,31 @@ Result<std::vector<Listener>> Listener::OnTcp(const std::string& host, const std
   return listeners;
 }
 
+Result<Listener> Listener::OnVsock(uint32_t cid, uint32_t port) {
+  UniqueFd socket(::socket(AF_VSOCK, kSocketFlags, 0));
+  if (!socket && errno == EAFNOSUPPORT) {
+    return Error{Errc::kUnsupported, "vsock: this kernel has none; load a vsock transport"};
+  }
+  if (!socket) return ErrnoError(errno, "vsock");
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = cid;
+  address.svm_port = port;
+  const auto* const generic = static_cast<const sockaddr*>(static_cast<const void*>(&address));
+  if (::bind(socket.get(), generic, sizeof address) != 0) {
+    return ErrnoError(errno, fmt::format("bind vsock {}:{}", cid, port));
+  }
+  if (::listen(socket.get(), SOMAXCONN) != 0) return ErrnoError(errno, "listen");
+  std::string text = LocalAddressText(socket.get());
+  return Listener(std::move(socket), std::move(text));
+}
+
 Result<Listener> Listener::Adopt(UniqueFd socket) {
   int listens = 0;
   socklen_t length = sizeof listens;
   const int family = SocketFamily(socket.get());
-  const bool known = family == AF_UNIX || family == AF_INET || family == AF_INET6;
+  const bool known =
+      family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_VSOCK;
   if (!known || ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) != 0 ||
       listens == 0) {
     return Error{Errc::kInvalidArgument, "the inherited descriptor is not a listening socket"};
@@ -169,12 +190,14 @@ void Listener::OwnPath(const std::filesystem::path& path) {
   name_ = BoundName{.path = path, .device = status.st_dev, .inode = status.st_ino};
 }
 
-std::string Listener::Uri(std::string_view export_name) const {
+std::string Listener::Uri(std::string_view export_name, UriSecurity security) const {
   const std::string name = PercentEncoded(export_name, "/");
-  if (SocketFamily(fd()) == AF_UNIX) {
-    return fmt::format("nbd+unix:///{}?socket={}", name, PercentEncoded(address_, "/"));
+  const std::string_view scheme = security == UriSecurity::kTls ? "nbds" : "nbd";
+  const int family = SocketFamily(fd());
+  if (family == AF_UNIX) {
+    return fmt::format("{}+unix:///{}?socket={}", scheme, name, PercentEncoded(address_, "/"));
   }
-  return fmt::format("nbd://{}/{}", address_, name);
+  return fmt::format("{}{}://{}/{}", scheme, family == AF_VSOCK ? "+vsock" : "", address_, name);
 }
 
 Result<std::optional<UniqueFd>> Listener::Accept() {

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 #include "engine/base/unique_fd.h"
 
 namespace mica::nbd {
+
+enum class UriSecurity : uint8_t { kPlain, kTls };
 
 // A socket that listens. Made before the server runs (name look-ups block). A unix socket's name is
 // removed by Close or the destructor, unless somebody has put another file there.
@@ -28,6 +31,12 @@ class Listener {
   // or a service name; "0" lets the kernel choose.
   static Result<std::vector<Listener>> OnTcp(const std::string& host, const std::string& port);
 
+  // Guests and hosts of one machine. `cid` is an address of this side or kAnyCid, port kAnyPort
+  // lets the kernel choose. kUnsupported where the kernel has no vsock.
+  static constexpr uint32_t kAnyCid = UINT32_MAX;
+  static constexpr uint32_t kAnyPort = UINT32_MAX;
+  static Result<Listener> OnVsock(uint32_t cid, uint32_t port);
+
   // A listening socket made by somebody else (socket activation).
   static Result<Listener> Adopt(UniqueFd socket);
 
@@ -39,7 +48,8 @@ class Listener {
   // Where it listens, for people.
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
   // What a client is given to reach `export_name` here (the NBD URI specification).
-  [[nodiscard]] std::string Uri(std::string_view export_name) const;
+  [[nodiscard]] std::string Uri(std::string_view export_name,
+                                UriSecurity security = UriSecurity::kPlain) const;
 
   // The name of a unix socket that goes with this listener; empty when none does.
   [[nodiscard]] std::string owned_path() const { return name_ ? name_->path.native() : ""; }

@@ -86,7 +86,10 @@ MetaContextList ContextsOf(const Export& target) {
   BlockDevice& device = *target.device;
   MetaContextList contexts;
   contexts.push_back(std::make_shared<StatusContext>("base:allocation", device, &AllocationFlags));
-  contexts.push_back(std::make_shared<StatusContext>("qemu:allocation-depth", device, &DepthFlags));
+  if (target.allocation_depth) {
+    contexts.push_back(
+        std::make_shared<StatusContext>("qemu:allocation-depth", device, &DepthFlags));
+  }
   if (target.bitmaps == nullptr) return contexts;
   for (const std::string& bitmap : target.bitmaps->Names()) {
     if (bitmap.size() > kStringBytesMax - kBitmapPrefix.size()) continue;  // cannot be named

@@ -52,12 +52,11 @@ void Server::Listen(Listener listener) {
 }
 
 void Server::Serve(std::unique_ptr<Stream> stream, std::string peer) {
-  const bool full = connections_ >= options_.limits.connections_max;
-  if (full || stopping_) {
+  if (full() || stopping_) {
     log_.Write(Severity::kWarning,
                fmt::format("{}: refused: {}", peer,
-                           full ? fmt::format("{} connections already", connections_)
-                                : "the server is stopping"));
+                           full() ? fmt::format("{} connections already", connections_)
+                                  : "the server is stopping"));
     stream->Abort();
     return;
   }
@@ -76,16 +75,20 @@ void Server::OnMove(std::unique_ptr<Session> session, size_t to_shard) {
   });
 }
 
-void Server::OnEnd(const EventLoop& from) {
-  const auto count = [this] {
-    --connections_;
-    changed_.NotifyAll();
-  };
+void Server::OnEnd(const EventLoop& from, SessionUse use) {
   if (&from == &loop_) {
-    count();
+    CountEnd(use);
   } else {
-    loop_.PostFromAnyThread(count);
+    loop_.PostFromAnyThread([this, use] { CountEnd(use); });
   }
+}
+
+void Server::CountEnd(SessionUse use) {
+  --connections_;
+  const bool ends = options_.lifetime == Lifetime::kUntilEmpty ||
+                    (options_.lifetime == Lifetime::kUntilUnused && use == SessionUse::kUsedExport);
+  if (ends && connections_ == 0) Stop();
+  changed_.NotifyAll();
 }
 
 template <class Call>
@@ -119,6 +122,10 @@ Task<void> Server::FinishShards() {
 Task<void> Server::AcceptFrom(Listener& listener) {
   ++accepting_;
   while (!stopping_) {
+    if (full() && options_.when_full == WhenFull::kWait) {
+      co_await changed_.Wait();
+      continue;
+    }
     const Result<void> ready = co_await loop_.WaitReady(listener.fd(), Readiness::kReadable);
     while (handing_over_ && !stopping_) co_await changed_.Wait();
     if (stopping_) break;
@@ -137,6 +144,7 @@ Task<void> Server::AcceptFrom(Listener& listener) {
 
 bool Server::AcceptWaiting(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (full() && options_.when_full == WhenFull::kWait) return true;
     Result<std::optional<UniqueFd>> accepted = listener.Accept();
     if (!accepted) {
       log_.Write(Severity::kError,

@@ -29,6 +29,7 @@ class Server final : private ShardObserver {
   size_t AddLoop(EventLoop& loop);
 
   [[nodiscard]] EventLoop& loop() const noexcept { return loop_; }
+  [[nodiscard]] const ServerOptions& options() const noexcept { return options_; }
   [[nodiscard]] ExportTable& exports() noexcept { return exports_; }
   // Takes an export away: new clients do not find it, those that use it get their outstanding
   // replies and ESHUTDOWN for what is new, then are disconnected; but only after `grace`, in which
@@ -62,7 +63,11 @@ class Server final : private ShardObserver {
 
  private:
   void OnMove(std::unique_ptr<Session> session, size_t to_shard) override;
-  void OnEnd(const EventLoop& from) override;
+  void OnEnd(const EventLoop& from, SessionUse use) override;
+  void CountEnd(SessionUse use);
+  [[nodiscard]] bool full() const noexcept {
+    return connections_ >= options_.limits.connections_max;
+  }
 
   static constexpr std::chrono::seconds kNegotiationGrace{1};
 

@@ -47,8 +47,21 @@ struct TlsOptions {
   std::shared_ptr<const TlsCredentials> credentials;  // unless the mode is kOff
 };
 
+// What happens to clients beyond ServerLimits::connections_max: they are closed at once, or wait
+// until another one leaves, with the kernel.
+enum class WhenFull : uint8_t { kRefuse, kWait };
+
+// When Server::Run ends without a Stop.
+enum class Lifetime : uint8_t {
+  kUntilStopped,
+  kUntilUnused,  // when nobody is left and the one who left last has used an export
+  kUntilEmpty,   // when nobody is left
+};
+
 struct ServerOptions {
   ServerLimits limits;
+  WhenFull when_full = WhenFull::kRefuse;
+  Lifetime lifetime = Lifetime::kUntilStopped;
   TlsOptions tls;
   NameListing listing = NameListing::kShown;  // whether LIST names the exports
 };

@@ -46,9 +46,11 @@ Task<void> Shard::RunSession(std::unique_ptr<Session> session) {
   if (moves) {
     parts_.observer.OnMove(std::move(session), *moves);
   } else {
+    const auto use =
+        session->target() == nullptr ? SessionUse::kNegotiatedOnly : SessionUse::kUsedExport;
     if (session->paused()) handed_.push_back(session->HandOver());
     session.reset();
-    parts_.observer.OnEnd(loop());
+    parts_.observer.OnEnd(loop(), use);
   }
   changed_.NotifyAll();
 }

@@ -11,13 +11,16 @@
 
 namespace mica::nbd {
 
+// How far a session that is over has come.
+enum class SessionUse : uint8_t { kNegotiatedOnly, kUsedExport };
+
 // What a shard tells its server, on the shard's loop.
 class ShardObserver {
  public:
   // The session goes on in another shard.
   virtual void OnMove(std::unique_ptr<Session> session, size_t to_shard) = 0;
   // A session is over. `from` is touched no more on behalf of it.
-  virtual void OnEnd(const EventLoop& from) = 0;
+  virtual void OnEnd(const EventLoop& from, SessionUse use) = 0;
 
  protected:
   ShardObserver() = default;

@@ -2,6 +2,7 @@
 #include "nbd/socket_address.h"
 
 #include <fmt/format.h>
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -24,6 +25,13 @@ std::string AddressText(const sockaddr_storage& address, socklen_t length) {
     std::memcpy(&local, &address, sizeof local);
     if (length <= offsetof(sockaddr_un, sun_path)) return "unnamed unix socket";
     return {local.sun_path, ::strnlen(local.sun_path, sizeof local.sun_path)};
+  }
+  if (address.ss_family == AF_VSOCK) {
+    sockaddr_vm local{};
+    std::memcpy(&local, &address, sizeof local);
+    // Who listens on every address of a host is reached at the one all hosts have.
+    const uint32_t cid = local.svm_cid == VMADDR_CID_ANY ? VMADDR_CID_HOST : local.svm_cid;
+    return fmt::format("{}:{}", cid, local.svm_port);
   }
   std::array<char, NI_MAXHOST> host;
   std::array<char, NI_MAXSERV> port;

@@ -10,7 +10,8 @@ namespace mica::nbd {
 // AF_UNIX, AF_INET, …; AF_UNSPEC when `socket` is none.
 int SocketFamily(int socket) noexcept;
 
-// "192.0.2.1:10809", "[2001:db8::1]:10809" or the path of a unix socket.
+// "192.0.2.1:10809", "[2001:db8::1]:10809", "2:10809" (vsock: address and port) or the path of a
+// unix socket.
 std::string AddressText(const sockaddr_storage& address, socklen_t length);
 
 // The same for the address `socket` is bound to.

@@ -77,8 +77,10 @@ TEST(TlsCredentials, AFolderWithoutCertificatesSaysWhatIsMissing) {
 // A client that can change to TLS in the middle of a conversation.
 class TlsConversation : public testing::Test {
  protected:
-  void Start(TlsMode mode, size_t receive_max = SIZE_MAX) {
-    talk_.emplace(WithTls(mode));
+  void Start(TlsMode mode, size_t receive_max = SIZE_MAX, uint32_t options_max = 32) {
+    ServerOptions options = WithTls(mode);
+    options.limits.options_max = options_max;
+    talk_.emplace(options);
     Export for_alice("for-alice", talk_->device);
     for_alice.clients = {"psk:alice"};
     ASSERT_TRUE(talk_->exports.Add(for_alice));
@@ -290,6 +292,64 @@ TEST_F(TlsConversation, ASlowHandshakeEnds) {
   talk_->loop.RunUntil([&] { return ended_; });  // the client says nothing more
   EXPECT_EQ(talk_->loop.Now(), std::chrono::seconds(10));
   EXPECT_TRUE(talk_->log.Mentions("the handshake took too long"));
+}
+
+// Every option cut or extended at every byte, twice, before and behind STARTTLS: one reply each,
+// and the next option is understood.
+TEST_F(TlsConversation, MalformedOptionsStayInSync) {
+  ClientScript info;
+  info.Info(OptionCode::kInfo, "disk", {InfoType::kName});
+  ClientScript context;
+  context.MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation", "x:y"});
+  const auto all_cuts = [&] {
+    for (const auto& [code, whole] :
+         {std::pair{OptionCode::kInfo, &info}, std::pair{OptionCode::kGo, &info},
+          std::pair{OptionCode::kListMetaContext, &context},
+          std::pair{OptionCode::kSetMetaContext, &context}}) {
+      const ConstBytes payload = ConstBytes(whole->bytes()).subspan(kOptionHeaderBytes);
+      for (size_t length = 0; length <= payload.size() + 3; ++length) {
+        if (length == payload.size()) continue;
+        std::vector<std::byte> wrong(payload.begin(), payload.end());
+        wrong.resize(length);
+        Send(ClientScript().Option(code, wrong).Option(code, wrong));
+        ASSERT_EQ(NextType(), OptionReply::kErrInvalid) << length;
+        ASSERT_EQ(NextType(), OptionReply::kErrInvalid) << length;
+      }
+    }
+    for (const OptionCode code : {OptionCode::kList, OptionCode::kStructuredReply,
+                                  OptionCode::kExtendedHeaders, OptionCode::kStartTls}) {
+      Send(ClientScript().Option(code, AsBytes("x")));
+      ASSERT_EQ(NextType(), OptionReply::kErrInvalid);
+    }
+  };
+  Start(TlsMode::kAllow, SIZE_MAX, 10'000);
+  Send(ClientScript().Flags().Option(OptionCode::kStructuredReply));
+  EXPECT_EQ(NextType(), OptionReply::kAck);
+  all_cuts();
+  StartTls("alice", kAliceKey);
+  Send(ClientScript().Option(OptionCode::kStructuredReply));
+  EXPECT_EQ(NextType(), OptionReply::kAck);
+  all_cuts();
+}
+
+TEST_F(TlsConversation, AClientMayVanishWithRequestsOutstanding) {
+  for (const uint64_t outstanding : {0u, 1u, 64u}) {
+    Start(TlsMode::kRequire);
+    Send(ClientScript().Flags());
+    StartTls("alice", kAliceKey);
+    talk_->device.Hold();
+    ClientScript script;
+    script.Go("disk");
+    for (uint64_t i = 0; i < outstanding; ++i) script.Request({.cookie = i, .range = {0, 4096}});
+    Send(script);
+    talk_->loop.RunUntil([&] { return talk_->device.waiting() == outstanding; });
+    client_->Abort();
+    talk_->device.LetGo();
+    talk_->loop.RunUntil([&] { return ended_; });
+    TearDown();
+    session_.reset();
+    ended_ = false;
+  }
 }
 
 // A client that is cut off at any byte of the handshake ends its session and nothing else.

@@ -22,8 +22,8 @@ constexpr VerbText kText{
         "An export is called NAME, or as FILE without directory and last extension. Sealed images\n"
         "are served read-only, all others are locked for this process and writable unless\n"
         "--read-only is given. When everything is ready the URI of each export is printed, one\n"
-        "line each (JSON: one line with an array of all). TCP is neither encrypted nor\n"
-        "authenticated: use it on networks you trust.\n"
+        "line each (JSON: one line with an array of all). Without --tls-certificates or --tls-psk\n"
+        "TCP is neither encrypted nor authenticated: use it on networks you trust then.\n"
         "With --control, exports come and go while the server runs: see `mica ctl`. The keys of\n"
         "the config file are in docs/nbd.md.\n"
         "When it is told to stop, requests in flight are answered and the images closed; an image\n"
@@ -33,7 +33,11 @@ struct ServeOptions {
   std::optional<std::string> config_file;
   std::vector<std::string> sockets;
   std::vector<std::string> addresses;
+  std::vector<std::string> vsocks;
+  std::vector<std::string> clients;
   std::vector<std::string> exports;
+  TlsSettings tls;
+  std::optional<std::string> tls_mode;
   std::optional<std::string> format;
   std::optional<std::string> control;
   std::optional<std::string> upgrade;
@@ -44,6 +48,7 @@ struct ServeOptions {
   std::optional<uint64_t> iops;
   std::optional<uint64_t> bandwidth;
   std::optional<uint32_t> threads;
+  bool stdio = false;
   bool read_only = false;
   bool hide_names = false;
   bool no_sandbox = false;
@@ -71,6 +76,7 @@ ExportConfig ExportOf(const std::string& word, const ServeOptions& options) {
   config.file = parsed.path;
   config.format = options.format;
   config.read_only = options.read_only;
+  config.clients = options.clients;
   config.limits = {.requests = options.iops.value_or(0), .bytes = options.bandwidth.value_or(0)};
   return config;
 }
@@ -88,6 +94,15 @@ Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& outp
   config.sockets.insert(config.sockets.end(), options.sockets.begin(), options.sockets.end());
   config.addresses.insert(config.addresses.end(), options.addresses.begin(),
                           options.addresses.end());
+  config.vsocks.insert(config.vsocks.end(), options.vsocks.begin(), options.vsocks.end());
+  if (options.stdio) config.stdio = true;
+  if (options.tls_mode) {
+    ASSIGN(config.tls.mode, ParseTlsMode(*options.tls_mode));
+  }
+  Override(config.tls.certificates, options.tls.certificates);
+  Override(config.tls.psk_file, options.tls.psk_file);
+  if (options.tls.any_client) config.tls.any_client = true;
+  for (const std::string& rule : options.clients) TRY(CheckClientRule(rule));
   for (const std::string& word : options.exports) config.exports.push_back(ExportOf(word, options));
   Override(config.control, options.control);
   Override(config.metrics_address, options.metrics_address);
@@ -128,6 +143,13 @@ void AddSocketOptions(CLI::App& command, ServeOptions& options) {
       ->type_name("HOST:PORT")
       ->allow_extra_args(false);
   command
+      .add_option("--vsock", options.vsocks,
+                  "Listen on vsock, for the guests of this host; every address without CID")
+      ->type_name("[CID:]PORT")
+      ->allow_extra_args(false);
+  command.add_flag("--stdio", options.stdio,
+                   "Serve one client at stdin and stdout, then end; URIs are not printed");
+  command
       .add_option("--control", options.control,
                   "Take commands of `mica ctl` on this unix socket (mode 0600)")
       ->type_name("PATH");
@@ -144,6 +166,29 @@ void AddSocketOptions(CLI::App& command, ServeOptions& options) {
       .add_option("--metrics-file", options.metrics_file,
                   "Write the same into this file every 10 s")
       ->type_name("FILE");
+}
+
+void AddTlsOptions(CLI::App& command, ServeOptions& options) {
+  command
+      .add_option("--tls", options.tls_mode,
+                  "off, allow or require; require as soon as there are credentials")
+      ->type_name("MODE");
+  command
+      .add_option("--tls-certificates", options.tls.certificates,
+                  "Folder with ca-cert.pem, server-cert.pem, server-key.pem and perhaps "
+                  "ca-crl.pem")
+      ->type_name("DIR");
+  command
+      .add_option("--tls-psk", options.tls.psk_file,
+                  "File with lines USER:KEY, as psktool writes it, instead of certificates")
+      ->type_name("FILE");
+  command.add_flag("--tls-any-client", options.tls.any_client,
+                   "Do not ask clients for certificates");
+  command
+      .add_option("--client", options.clients,
+                  "Who may use each FILE: psk:USER, cn:NAME or dn:DN; everybody without")
+      ->type_name("CLIENT")
+      ->allow_extra_args(false);
 }
 
 void AddLimitOptions(CLI::App& command, ServeOptions& options) {
@@ -171,6 +216,7 @@ Verb AddServe(CLI::App& program) {
   AddFormat(*command, "-f,--format", options->format,
             "Format of every FILE; -f raw is needed to serve a raw image writable");
   command->add_flag("-r,--read-only", options->read_only, "Open every FILE read-only");
+  AddTlsOptions(*command, *options);
   AddLimitOptions(*command, *options);
   command->add_option("--pid-file", options->pid_file, "Write the process number here when ready")
       ->type_name("PATH");

@@ -12,7 +12,7 @@ build_packages=(
   g++ cmake ninja-build ccache pkg-config git
   liburing-dev libaio-dev libxxhash-dev libzstd-dev zlib1g-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev
-  libext2fs-dev comerr-dev libarchive-dev libgnutls28-dev libgtest-dev libgmock-dev
+  libext2fs-dev comerr-dev libarchive-dev libgnutls28-dev libnbd-dev libgtest-dev libgmock-dev
   libbenchmark-dev libseccomp-dev libtomlplusplus-dev
 )
 # What the quickstart drives around mica: a Debian root, its file system, the kernel's view of an export.
@@ -21,8 +21,8 @@ run_packages=(
   python3-libnbd
 )
 test_packages=(
-  qemu-system-x86 nbdkit nbd-client gnutls-bin fio strace jq busybox-static cpio xz-utils
-  shellcheck prometheus
+  qemu-system-x86 nbdkit nbd-client gnutls-bin libvirt-clients libxml2-utils fio strace jq
+  busybox-static cpio xz-utils shellcheck prometheus
 )
 # The peers of bench/, beside those above.
 bench_packages=(

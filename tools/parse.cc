@@ -87,4 +87,23 @@ Result<HostPort> ParseHostPort(std::string_view text) {
   return parsed;
 }
 
+Result<VsockAddress> ParseVsock(std::string_view text) {
+  const auto number = [](std::string_view digits) -> std::optional<uint32_t> {
+    uint32_t value = 0;
+    const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (failed != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  const size_t colon = text.find(':');
+  const bool with_cid = colon != std::string_view::npos;
+  const std::optional<uint32_t> port = number(with_cid ? text.substr(colon + 1) : text);
+  VsockAddress parsed;
+  if (with_cid) parsed.cid = number(text.substr(0, colon));
+  if (!port || (with_cid && !parsed.cid)) {
+    return Error{Errc::kInvalidArgument, fmt::format("expected [CID:]PORT, found '{}'", text)};
+  }
+  parsed.port = *port;
+  return parsed;
+}
+
 }  // namespace mica

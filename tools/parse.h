@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,5 +26,13 @@ struct HostPort {
 
 // "HOST:PORT", ":PORT" or "[IPv6]:PORT". Neither part is looked up.
 Result<HostPort> ParseHostPort(std::string_view text);
+
+struct VsockAddress {
+  std::optional<uint32_t> cid;
+  uint32_t port = 0;
+};
+
+// "PORT" or "CID:PORT", both decimal.
+Result<VsockAddress> ParseVsock(std::string_view text);
 
 }  // namespace mica

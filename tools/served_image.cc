@@ -12,6 +12,7 @@ namespace mica {
 
 Async<void> CloseServedImage(ServedImage& image) {
   Result<void> closed = co_await image.chain->Close();
+  image.bitmaps.reset();
   image.throttle.reset();
   image.chain.reset();
   if (closed) co_return closed;
@@ -43,6 +44,8 @@ Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess acce
   image.path = word.path;
   CO_ASSIGN(image.chain, co_await OpenChain(host, word.path, options));
   image.throttle = std::make_unique<ThrottleDevice>(host.loop(), *image.chain, access.limits);
+  image.bitmaps = std::make_unique<ChainBitmaps>(*image.chain);
+  CO_TRY(co_await image.bitmaps->Refresh());
   co_return image;
 }
 

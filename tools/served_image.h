@@ -7,6 +7,7 @@
 
 #include "engine/filters/throttle_device.h"
 #include "formats/open_chain.h"
+#include "tools/chain_bitmaps.h"
 
 namespace mica {
 
@@ -16,6 +17,7 @@ struct ServedImage {
   std::string path;
   std::unique_ptr<ImageChain> chain;
   std::unique_ptr<ThrottleDevice> throttle;  // over the chain: what clients use
+  std::unique_ptr<ChainBitmaps> bitmaps;     // of the chain
 };
 
 struct ExportWord {

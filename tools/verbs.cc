@@ -25,6 +25,7 @@ constexpr std::array kVerbs{
     &AddReparent,
     &AddServe,
     &AddCtl,
+    &AddAttachConfig,
     &AddLs,
     &AddCat,
     &AddExtract,

@@ -29,6 +29,7 @@ Verb AddFlatten(CLI::App& program);
 Verb AddReparent(CLI::App& program);
 Verb AddServe(CLI::App& program);
 Verb AddCtl(CLI::App& program);
+Verb AddAttachConfig(CLI::App& program);
 Verb AddLs(CLI::App& program);
 Verb AddCat(CLI::App& program);
 Verb AddExtract(CLI::App& program);

@@ -11,6 +11,9 @@ OffsetDevice::OffsetDevice(BlockDevice& inner, ByteRange window)
     : ForwardingDevice(inner), window_(window) {
   MICA_CHECK(FitsInside(window, inner.info().size));
   info_.size = window.length;
+  // Alignment is counted from the start of the inner device.
+  const uint32_t unit = info_.quick_zero_bytes;
+  if (unit != 0 && window.offset % unit != 0) info_.quick_zero_bytes = 0;
 }
 
 Result<ByteRange> OffsetDevice::Translate(ByteRange range) const {

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -109,6 +110,25 @@ TEST(Listener, ANameThatWasTakenOverIsNotRemoved) {
     std::ofstream(path) << "somebody else's";
   }
   EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST(Listener, VsockWhereTheKernelHasIt) {
+  Result<Listener> vsock = Listener::OnVsock(Listener::kAnyCid, Listener::kAnyPort);
+  if (!vsock && vsock.error().code == Errc::kUnsupported) GTEST_SKIP() << vsock.error().message;
+  ASSERT_TRUE(vsock) << vsock.error().message;
+  EXPECT_TRUE(vsock->address().starts_with("2:")) << vsock->address();
+  EXPECT_EQ(vsock->Uri("vm"), "nbd+vsock://" + vsock->address() + "/vm");
+  const uint32_t port = static_cast<uint32_t>(std::stoul(vsock->address().substr(2)));
+  EXPECT_FALSE(Listener::OnVsock(Listener::kAnyCid, port));  // taken
+  UniqueFd copy(::dup(vsock->fd()));
+  EXPECT_TRUE(Listener::Adopt(std::move(copy)));
+}
+
+TEST(Listener, UrisOfEncryptedServers) {
+  const Directory directory;
+  const Result<Listener> listener = Listener::OnUnixSocket(directory / "s");
+  ASSERT_TRUE(listener);
+  EXPECT_TRUE(listener->Uri("x", UriSecurity::kTls).starts_with("nbds+unix:///x?socket="));
 }
 
 TEST(Listener, UrisAreWhatClientsTake) {

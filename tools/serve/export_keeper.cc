@@ -35,7 +35,9 @@ Async<SnapshotInfo> TakeSnapshot(ServedImage& image, std::string snapshot) {
     co_return Error{Errc::kUnsupported,
                     fmt::format("{}: this format keeps no snapshots", image.path)};
   }
-  co_return co_await control->Create(std::move(snapshot));
+  Result<SnapshotInfo> taken = co_await control->Create(std::move(snapshot));
+  if (taken) CO_TRY(co_await image.bitmaps->Refresh());
+  co_return taken;
 }
 
 }  // namespace
@@ -84,6 +86,8 @@ Result<void> ExportKeeper::Export(Entry& entry) {
   added.listing = entry.config.hidden ? nbd::NameListing::kHidden : nbd::NameListing::kShown;
   added.connections_max = entry.config.connections_max;
   added.shard = entry.shard;
+  added.clients = entry.config.clients;
+  added.bitmaps = entry.image.bitmaps.get();
   ASSIGN(entry.served, server_.exports().Add(std::move(added)));
   entry.ready = true;
   return {};

@@ -98,6 +98,7 @@ Result<void> CheckExport(const ExportConfig& config) {
       return WrongValue("name", "at most 4096 bytes without NUL");
     }
   }
+  for (const std::string& rule : config.clients) TRY(CheckClientRule(rule));
   return {};
 }
 
@@ -116,6 +117,7 @@ Result<ExportConfig> ExportFromFields(const ConfigFields& fields) {
   TRY(reader.Number("connections", config.connections_max, kConnections));
   TRY(reader.Number("iops", config.limits.requests, {}));
   TRY(reader.Number("bandwidth", config.limits.bytes, {}));
+  TRY(reader.List("clients", config.clients));
   TRY(reader.Finish());
   TRY(CheckExport(config));
   return config;
@@ -131,6 +133,7 @@ ConfigFields FieldsOf(const ExportConfig& config) {
                       {"bandwidth", static_cast<int64_t>(config.limits.bytes)}};
   if (!config.description.empty()) fields.emplace("description", config.description);
   if (config.format) fields.emplace("format", *config.format);
+  if (!config.clients.empty()) fields.emplace("clients", config.clients);
   return fields;
 }
 
@@ -161,6 +164,15 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into) {
   FieldReader reader(fields);
   TRY(reader.List("socket", into.sockets));
   TRY(reader.List("listen", into.addresses));
+  TRY(reader.List("vsock", into.vsocks));
+  std::optional<std::string> tls;
+  TRY(reader.Text("tls", tls));
+  if (tls) {
+    ASSIGN(into.tls.mode, ParseTlsMode(*tls));
+  }
+  TRY(reader.Text("tls-certificates", into.tls.certificates));
+  TRY(reader.Text("tls-psk", into.tls.psk_file));
+  TRY(reader.Flag("tls-any-client", into.tls.any_client));
   TRY(reader.Text("control", into.control));
   TRY(reader.Text("metrics-listen", into.metrics_address));
   TRY(reader.Text("metrics-file", into.metrics_file));

@@ -14,10 +14,11 @@
 
 #include "engine/filters/throttle_device.h"
 #include "nbd/server_context.h"
+#include "tools/serve/tls_settings.h"
 
 namespace mica {
 
-// One value of a table; lists of text are for the table of the whole server only.
+// One value of a table.
 using ConfigValue = std::variant<std::string, int64_t, bool, std::vector<std::string>>;
 using ConfigFields = std::map<std::string, ConfigValue, std::less<>>;
 
@@ -31,12 +32,16 @@ struct ExportConfig {
   bool from_file = false;  // of the configuration: a reload may change it
   uint32_t connections_max = 64;
   ThrottleLimits limits;
+  std::vector<std::string> clients;  // Export::clients
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
 struct ServeConfig {
   std::vector<std::string> sockets;
   std::vector<std::string> addresses;  // HOST:PORT
+  std::vector<std::string> vsocks;     // [CID:]PORT
+  bool stdio = false;                  // one client at stdin and stdout
+  TlsSettings tls;
   std::vector<ExportConfig> exports;
   std::optional<std::string> control;
   std::optional<std::string> metrics_address;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "nbd/socket_stream.h"
 #include "tools/output.h"
 #include "tools/parse.h"
 #include "tools/serve/confinement.h"
@@ -48,6 +49,14 @@ Result<void> AddUnix(const std::string& path, const std::optional<std::string>& 
   return {};
 }
 
+Result<void> AddVsock(const std::string& address, std::vector<nbd::Listener>& to) {
+  ASSIGN(const VsockAddress parsed, ParseVsock(address));
+  ASSIGN(nbd::Listener listener,
+         nbd::Listener::OnVsock(parsed.cid.value_or(nbd::Listener::kAnyCid), parsed.port));
+  to.push_back(std::move(listener));
+  return {};
+}
+
 size_t ThreadsFor(const ServeConfig& config) {
   if (config.threads != 0) return config.threads;
   return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kServeThreadsMax);
@@ -79,12 +88,20 @@ Result<void> ServeProgram::OpenSockets() {
   const ServeConfig& config = request_.config;
   for (const std::string& path : config.sockets) TRY(AddUnix(path, config.user, sockets_.nbd));
   for (const std::string& address : config.addresses) TRY(AddTcp(address, sockets_.nbd));
+  for (const std::string& address : config.vsocks) TRY(AddVsock(address, sockets_.nbd));
   if (config.control) TRY(AddUnix(*config.control, config.user, sockets_.control));
   if (config.metrics_address) TRY(AddTcp(*config.metrics_address, sockets_.metrics));
-  if (sockets_.nbd.empty()) {
+  if (config.stdio) {
+    if (!sockets_.nbd.empty()) {
+      return Error{Errc::kInvalidArgument, "--stdio: expected no other socket, found one"};
+    }
+    request_.config.server.lifetime = nbd::Lifetime::kUntilEmpty;
+  } else if (sockets_.nbd.empty()) {
     return Error{Errc::kInvalidArgument,
-                 "expected --socket, --listen or a socket of the service manager, found neither"};
+                 "expected --socket, --listen, --vsock, --stdio or a socket of the service "
+                 "manager, found none"};
   }
+  ASSIGN(request_.config.server.tls, LoadTls(config.tls));
   return {};
 }
 
@@ -131,8 +148,12 @@ Async<void> ServeProgram::ServeUntilStopped() {
     CO_ASSIGN(PidFile written, PidFile::Write(*request_.pid_file));
     pid_file_.emplace(std::move(written));
   }
-  TellUris();
-  CO_TRY(context_.output.Flush());
+  if (request_.config.stdio) {
+    CO_TRY(ServeStdio());
+  } else {
+    TellUris();
+    CO_TRY(context_.output.Flush());
+  }
   for (nbd::Listener& listener : sockets_.nbd) server_->Listen(std::move(listener));
   StartOutlets();
   if (taken_) {
@@ -145,6 +166,14 @@ Async<void> ServeProgram::ServeUntilStopped() {
   co_await server_->Run();
   co_await StopOutlets();
   co_return Result<void>();
+}
+
+// Says nothing on stdout, which is the client's.
+Result<void> ServeProgram::ServeStdio() {
+  ASSIGN(StdioConnection connection, StdioConnection::Open());
+  stdio_.emplace(std::move(connection));
+  server_->Serve(std::make_unique<nbd::SocketStream>(context_.loop, stdio_->TakeSocket()), "stdio");
+  return {};
 }
 
 void ServeProgram::StartOutlets() {
@@ -173,11 +202,14 @@ Task<void> ServeProgram::StopOutlets() {
 }
 
 void ServeProgram::TellUris() {
+  const auto security = request_.config.server.tls.mode == nbd::TlsMode::kRequire
+                            ? nbd::UriSecurity::kTls
+                            : nbd::UriSecurity::kPlain;
   nlohmann::json exports = nlohmann::json::array();
   for (const ExportConfig& config : request_.config.exports) {
     const ExportKeeper::Entry& entry = *keeper_->entries().find(config.name)->second;
     for (const nbd::Listener& listener : sockets_.nbd) {
-      const std::string uri = listener.Uri(config.name);
+      const std::string uri = listener.Uri(config.name, security);
       if (!context_.output.json()) context_.output.Text(uri + "\n");
       exports.push_back({{"name", config.name},
                          {"uri", uri},

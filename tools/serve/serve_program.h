@@ -14,6 +14,7 @@
 #include "tools/serve/metrics_outlets.h"
 #include "tools/serve/serve_loops.h"
 #include "tools/serve/small_server.h"
+#include "tools/serve/stdio_connection.h"
 #include "tools/serve_log.h"
 #include "tools/stop_signal.h"
 #include "tools/verb.h"
@@ -54,11 +55,13 @@ class ServeProgram {
   Result<InheritedSockets> CopySockets();
   Task<void> StopOutlets();
   void TellUris();
+  Result<void> ServeStdio();
   Result<std::vector<ExportConfig>> RereadConfig() const;
 
   Context& context_;
   ServeRequest request_;
   ServeLog log_;
+  std::optional<StdioConnection> stdio_;
   InheritedSockets sockets_;  // all of them, until they are given away
   std::optional<TakenServer> taken_;
   std::optional<HandedServer> handed_;
