@@ -8,13 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/parse_size.h"  // IWYU pragma: export
 #include "engine/base/result.h"
 
 namespace mica {
-
-// "4096", "64K", "10G": decimal digits and at most one of K M G T (either case), powers of 1024.
-// Nothing else: no sign, no space, no fraction; what does not fit 64 bits is refused.
-Result<uint64_t> ParseSize(std::string_view text);
 
 // "key=value,key=value"; later keys replace earlier ones, so that -o may be given again.
 Result<void> ParseKeyValues(std::string_view text, std::map<std::string, std::string>& into);

@@ -59,6 +59,12 @@ class BlockMap final : private CacheLimit::Cache {
 
   // Calls `visit` for every metadata slot run of the region of `block`, if that region is loaded.
   void ForEachRegionRun(uint64_t block, const std::function<void(SlotRun)>& visit) const;
+  // Whether the root block, region or leaf of `block`, as far as they are loaded, lie at `slot` or
+  // above and are not going to be written by the next checkpoint anyway. Parts born in `kept_epoch`
+  // or before do not count.
+  [[nodiscard]] bool LiesAbove(uint64_t block, Slot slot, uint32_t kept_epoch) const;
+  // Then: has it write them anew. The leaf is loaded; room was made as for a change.
+  void Rewrite(uint64_t block);
   [[nodiscard]] Slot RootSlot(uint32_t root_index) const;
   [[nodiscard]] uint64_t block_count() const noexcept { return block_count_; }
   // The first slot of the part that Find(block) would read next; 0: none.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BlockMap: handing changes to a checkpoint and taking the outcome back.
+#include <algorithm>
+
 #include "formats/mica/block_map.h"
 #include "formats/mica/block_map_parts.h"
 
@@ -63,6 +65,39 @@ void BlockMap::FreezeRegion(Region& region, uint32_t kept_epoch, FrozenMap& froz
   region.dirty_dense = 0;
   region.writing = true;
   frozen.regions.push_back(std::move(taken));
+}
+
+bool BlockMap::LiesAbove(uint64_t block, Slot slot, uint32_t kept_epoch) const {
+  const auto root_index = static_cast<uint32_t>(block / kBlocksPerRoot);
+  const RootPointer& root = roots_[root_index].disk;
+  const bool root_above = root.slot >= slot && root.birth > kept_epoch;
+  if (root_above && !dirty_roots_.contains(root_index)) return true;
+  const Region* const region = FindRegion(block);
+  if (region == nullptr) return false;
+  const bool region_above =
+      std::ranges::any_of(region->runs, [slot](const SlotRun& run) { return run.end() > slot; });
+  if (region_above && !region->dirty && region->birth > kept_epoch) return true;
+  const Node* const node = region->nodes[block / kBlocksPerLeaf % kLeavesPerRegion].get();
+  if (node == nullptr || node->leaf == nullptr || node->dirty) return false;
+  if (node->disk.birth <= kept_epoch) return false;
+  return node->disk.first >= slot || node->disk.second >= slot;
+}
+
+void BlockMap::Rewrite(uint64_t block) {
+  const auto root_index = static_cast<uint32_t>(block / kBlocksPerRoot);
+  if (roots_[root_index].disk.slot != 0 && dirty_roots_.insert(root_index).second) {
+    ++checkpoint_slots_;
+  }
+  Region* const region = FindRegion(block);
+  if (region == nullptr) return;
+  const uint64_t cost_before = Cost(*region);
+  MarkDirty(*region);
+  Node* const node = region->nodes[block / kBlocksPerLeaf % kLeavesPerRegion].get();
+  if (node != nullptr && node->leaf != nullptr && !node->dirty) {
+    node->dirty = true;
+    if (node->DirtyDense()) ++region->dirty_dense;
+  }
+  checkpoint_slots_ += Cost(*region) - cost_before;
 }
 
 void BlockMap::Install(const FrozenMap& frozen) {

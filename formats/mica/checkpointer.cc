@@ -63,6 +63,7 @@ void Checkpointer::Begin(SuperblockChange* change) {
   frozen_ = image_.map.Freeze(image_.epoch, image_.kept_epoch);
   room_ = image_.slots.Allocate(frozen_.slots_max);
   used_.clear();
+  moved_slots_ = CountSlots(image_.moved);
   superblock_tried_ = false;
   ++image_.epoch;
   if (change != nullptr) change->AfterFreeze(frozen_.epoch);
@@ -213,6 +214,8 @@ Superblock Checkpointer::NextSuperblock(const CheckpointGoal& goal) {
   next.autoclear_features = 0;  // none of them is known here, and the image is being changed
   next.clean = goal.clean;
   next.epoch = image_.epoch;
+  next.quota_soft = image_.quota.soft_bytes;
+  next.quota_hard = image_.quota.hard_bytes;
   next.log = goal.log;
   next.log_tail_sequence = goal.log_tail.sequence;
   next.log_tail_index = goal.log_tail.index;
@@ -261,6 +264,8 @@ void Checkpointer::InstallAll(const CheckpointGoal& goal) {
   for (const SlotRun& run : used_) image_.slots.Settle(run);
   image_.slots.Settle(goal.log);
   image_.log.MoveTail(goal.log_tail, goal.log);
+  std::vector<SlotRun> moved = TakeRuns(image_.moved, moved_slots_);
+  std::ranges::move(moved, std::back_inserter(frozen_.replaced));
   image_.reclaimer.Retire(std::move(frozen_.replaced));
   frozen_ = FrozenMap();
   used_.clear();

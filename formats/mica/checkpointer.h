@@ -75,6 +75,7 @@ class Checkpointer {
   FrozenMap frozen_;
   std::vector<SlotRun> room_;      // taken by Begin, not used yet
   std::vector<SlotRun> used_;      // written to
+  uint64_t moved_slots_ = 0;       // of Image::moved, those that the frozen map knows of
   bool superblock_tried_ = false;  // a new superblock may be on disk, and point at used_
 };
 

@@ -283,17 +283,39 @@ Async<SlotRun> Committer::AllocateRing(uint32_t count) {
   if (image_.slots.available() < needed) co_return SlotRun{};
   const SlotRun ring = image_.slots.AllocateContiguous(count);
   if (ring.count == 0) co_return SlotRun{};
-  const ByteRange range{SlotOffset(ring.first), uint64_t{count} * kSlotBytes};
-  // Whatever the slots held before must not look like pages of this log.
+  const Result<void> zeroed = co_await ZeroRing(ring);
+  if (zeroed) co_return ring;
+  image_.slots.Free(ring);
+  co_return SlotRun{};
+}
+
+// Whatever the slots held before must not look like pages of this log.
+Async<void> Committer::ZeroRing(SlotRun ring) {
+  const ByteRange range{SlotOffset(ring.first), uint64_t{ring.count} * kSlotBytes};
   Result<void> zeroed = co_await image_.file->WriteZeroes(range, ZeroMode::kAllocate);
   if (!zeroed && zeroed.error().code == Errc::kUnsupported) {
     AlignedBuffer zeroes(range.length);
     FillZero(zeroes.span());
     zeroed = co_await image_.file->Write(range.offset, zeroes.span());
   }
-  if (zeroed) co_return ring;
-  image_.slots.Free(ring);
-  co_return SlotRun{};
+  co_return zeroed;
+}
+
+Async<void> Committer::MoveRing(SlotRun ring) {
+  Result<void> done = co_await ZeroRing(ring);
+  if (done) {
+    const AsyncMutex::Lock commit_lock = co_await commit_mutex_.Acquire();
+    const AsyncMutex::Lock checkpoint_lock = co_await checkpoint_mutex_.Acquire();
+    done = image_.CheckHealthy();
+    CheckpointGoal goal = GoalHere();
+    goal.log = ring;
+    goal.log_tail.index = 0;
+    if (done) done = co_await CheckpointInsteadOfLog(goal);
+    // A superblock that names the ring may be on the disk: then it stays out of use.
+    if (!done && checkpointer_.superblock_tried()) co_return done;
+  }
+  if (!done) image_.slots.Free(ring);
+  co_return done;
 }
 
 }  // namespace mica::native

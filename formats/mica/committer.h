@@ -26,6 +26,11 @@ class Committer {
   // The same, and `change` becomes durable with it or, when this fails, not at all; where that is
   // not known the image takes no more writes until it is opened again.
   Async<void> CheckpointWith(SuperblockChange& change);
+  // The same, begun after the call even while another one runs.
+  Async<void> CheckpointNow() { return CheckpointLogged(nullptr); }
+  // The same, with the log at `ring` from then on: free slots as many as it has, which are taken
+  // out of the allocator already. On failure they are free again.
+  Async<void> MoveRing(SlotRun ring);
   // The same with nothing else going on: marks the image clean, and sealed when a digest is given.
   Async<void> CheckpointClean(std::optional<std::array<uint8_t, 16>> seal_digest,
                               SuperblockChange* change);
@@ -59,6 +64,7 @@ class Committer {
   [[nodiscard]] CheckpointGoal GoalHere() const;
   [[nodiscard]] bool LogShouldGrow() const noexcept;
   Async<SlotRun> AllocateRing(uint32_t count);
+  Async<void> ZeroRing(SlotRun ring);
 
   Image& image_;
   Checkpointer checkpointer_;

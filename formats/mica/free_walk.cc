@@ -35,6 +35,7 @@ class UseFinder {
     for (uint32_t i = 0; i < kRootsMax; ++i) Mark(SlotRun{image_.map.RootSlot(i), 1});
     Mark(image_.log.slots());
     image_.reclaimer.MarkParked(in_use_);
+    for (const SlotRun& run : image_.moved) Mark(run);
     co_return std::move(in_use_);
   }
 

@@ -14,6 +14,7 @@
 #include "formats/mica/log_ring.h"
 #include "formats/mica/reclaimer.h"
 #include "formats/mica/slot_allocator.h"
+#include "formats/mica/space_events.h"
 #include "formats/mica/superblock.h"
 
 namespace mica::native {
@@ -31,6 +32,7 @@ struct Image {
         epoch(chosen.superblock.epoch),
         kept_epoch(chosen.superblock.kept_epoch),
         log(chosen.superblock),
+        quota{chosen.superblock.quota_soft, chosen.superblock.quota_hard},
         tail_floor(chosen.superblock.high_water),
         // What lies beyond may be a hole: the host is asked before any of it is used.
         slots(chosen.superblock.high_water,
@@ -51,12 +53,16 @@ struct Image {
   LogRing log;
   RecordBatch pending;          // published, not in the log yet
   uint64_t promised_slots = 0;  // that writes in flight may add to map.checkpoint_slots()
-  Slot tail_floor;              // no superblock that may be on the disk expects a longer file
+  SpaceQuota quota;             // in force; the superblock follows with the next checkpoint
+  SpaceEvents events;
+  Slot tail_floor;  // no superblock that may be on the disk expects a longer file
   SlotAllocator slots;
   Reclaimer reclaimer;
   // From the moment in which a snapshot begins to exist until it is durable or has failed.
   bool snapshot_being_made = false;
   WaitList snapshot_settled;
+  // Slots whose content lies elsewhere now, which no checkpoint has said yet.
+  std::vector<SlotRun> moved;
   BlockMap map;
   // Set when a sync has failed: what is on disk is unknown, nothing can be promised any more.
   std::optional<Error> poison;

@@ -63,6 +63,23 @@ inline uint64_t CountSlots(const std::vector<SlotRun>& runs) noexcept {
   return count;
 }
 
+// Takes the first `count` slots out of `runs`, which hold at least as many.
+inline std::vector<SlotRun> TakeRuns(std::vector<SlotRun>& runs, uint64_t count) {
+  std::vector<SlotRun> taken;
+  size_t whole = 0;
+  for (; whole < runs.size() && runs[whole].count <= count; ++whole) {
+    count -= runs[whole].count;
+    taken.push_back(runs[whole]);
+  }
+  runs.erase(runs.begin(), runs.begin() + static_cast<ptrdiff_t>(whole));
+  if (count == 0) return taken;
+  const auto part = static_cast<uint32_t>(count);
+  taken.push_back(SlotRun{runs.front().first, part});
+  runs.front().first += part;
+  runs.front().count -= part;
+  return taken;
+}
+
 // Adds a run at the end, growing the last one when they touch.
 inline void AppendRun(std::vector<SlotRun>& runs, SlotRun run) {
   if (!runs.empty() && runs.back().end() == run.first) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/parse_size.h"
 #include "formats/identity_text.h"
 #include "formats/mica/mica_layer.h"
 #include "formats/mica/packed/packed_layer.h"
@@ -40,6 +41,22 @@ Result<uint32_t> ParseLogSlots(const std::string& key, const std::string& value)
   return static_cast<uint32_t>(slots);
 }
 
+Result<uint64_t> ParseQuota(const std::string& key, const std::string& value) {
+  if (value == "none") return 0;
+  Result<uint64_t> bytes = ParseSize(value);
+  if (!bytes) return std::move(bytes).error().WithContext(key + "=" + value);
+  if (*bytes > 0) return bytes;
+  return Error{Errc::kInvalidArgument,
+               fmt::format("{}={}: expected a size such as 10G, or none", key, value)};
+}
+
+Result<void> CheckQuota(const native::Superblock& superblock) {
+  if (superblock.quota_hard == 0 || superblock.quota_soft <= superblock.quota_hard) return {};
+  return Error{Errc::kInvalidArgument,
+               fmt::format("expected a quota_soft of at most the quota of {} bytes, found {}",
+                           superblock.quota_hard, superblock.quota_soft)};
+}
+
 Result<native::Superblock> NewSuperblock(const CreateOptions& options) {
   native::Superblock superblock;
   superblock.sequence = 1;
@@ -54,15 +71,20 @@ Result<native::Superblock> NewSuperblock(const CreateOptions& options) {
       ASSIGN(superblock.log.count, ParseLogSlots(key, value));
     } else if (key == "log_size_max") {
       ASSIGN(superblock.log_slots_max, ParseLogSlots(key, value));
+    } else if (key == "quota") {
+      ASSIGN(superblock.quota_hard, ParseQuota(key, value));
+    } else if (key == "quota_soft") {
+      ASSIGN(superblock.quota_soft, ParseQuota(key, value));
     } else if (key == "uuid") {
       ASSIGN(superblock.uuid, ParseUuid(value));
     } else {
       return Error{Errc::kInvalidArgument,
                    fmt::format("mica images have no option '{}'; known are: log_size, "
-                               "log_size_max, uuid",
+                               "log_size_max, quota, quota_soft, uuid",
                                key)};
     }
   }
+  TRY(CheckQuota(superblock));
   superblock.high_water = static_cast<native::Slot>(superblock.log.end());
   if (options.virtual_size > native::kVirtualSizeMax) {
     return Error{Errc::kLimit, fmt::format("{} bytes is more than the {} a mica image can have",

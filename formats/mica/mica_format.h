@@ -18,7 +18,8 @@ class MicaFormat final : public ImageFormat {
   // read-only open does so in memory and writes nothing.
   Async<std::unique_ptr<Layer>> Open(Host& host, const std::filesystem::path& path,
                                      const LayerOpenOptions& options) const override;
-  // Options: log_size, log_size_max (bytes of the metadata log), uuid.
+  // Options: log_size, log_size_max (bytes of the metadata log), quota, quota_soft (bytes of the
+  // host, or none), uuid.
   Async<void> Create(Host& host, const std::filesystem::path& path,
                      const CreateOptions& options) const override;
   // Of a sealed image: its identity, and nothing is changed.

@@ -7,7 +7,10 @@
 namespace mica::native {
 
 MicaLayer::MicaLayer(std::shared_ptr<OpenImage> open, bool writable)
-    : open_(std::move(open)), image_(open_->image), snapshots_(*open_, info_) {
+    : open_(std::move(open)),
+      image_(open_->image),
+      snapshots_(*open_, info_),
+      space_control_(*open_, writable) {
   const Superblock& superblock = image_.superblock;
   info_.format = "mica";
   info_.path = image_.path.string();
@@ -31,6 +34,7 @@ LayerControls MicaLayer::controls() noexcept {
   LayerControls controls;
   controls.snapshots = &snapshots_;
   controls.parent = this;
+  controls.space = &space_control_;
   return controls;
 }
 

@@ -10,6 +10,7 @@
 #include "engine/layer.h"
 #include "engine/parent_control.h"
 #include "formats/mica/mica_snapshots.h"
+#include "formats/mica/mica_space_control.h"
 
 namespace mica::native {
 
@@ -46,10 +47,8 @@ class MicaLayer final : public Layer, private ParentControl {
   [[nodiscard]] Result<void> CheckWritable() const;
   Async<void> LoadAndPin(uint64_t first_block, uint64_t end_block);
   void UnpinAll(uint64_t first_block, uint64_t end_block);
-  // What room is asked for. Only what adds blocks leaves the reserve alone.
-  enum class Purpose : uint8_t { kAdd, kReplace };
-  [[nodiscard]] Purpose PurposeOf(uint64_t first_block, uint64_t end_block);
-  Async<void> MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose);
+  [[nodiscard]] SpaceUse UseOf(uint64_t first_block, uint64_t end_block);
+  Async<void> MakeRoom(const InFlight& write, uint64_t data_slots, SpaceUse use);
   Async<void> ReadyLeaf(uint64_t first_block, uint64_t end_block);
   Async<void> UnmapLeaf(uint64_t first_block, uint64_t end_block, RecordKind becomes);
   void MarkLeaf(uint64_t first_block, uint64_t end_block);
@@ -61,6 +60,7 @@ class MicaLayer final : public Layer, private ParentControl {
   Image& image_;
   LayerInfo info_;
   MicaSnapshots snapshots_;
+  MicaSpaceControl space_control_;
   uint64_t next_token_ = 1;
   std::unordered_map<uint64_t, InFlight> in_flight_;
 };

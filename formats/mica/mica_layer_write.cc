@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MicaLayer: changes.
 #include <algorithm>
+#include <cerrno>
 
 #include "formats/mica/mica_layer.h"
 
@@ -15,9 +16,6 @@ uint64_t NextRegion(uint64_t block) {
   return (block / kBlocksPerRegion + 1) * kBlocksPerRegion;
 }
 constexpr uint32_t kLeavesPerTurn = 64;
-// Slots that only rewrites and trims may use, which give as many back after the next barrier: on a
-// full host the guest can still change what it has.
-constexpr uint64_t kReserveSlots = (uint64_t{1} << 20) / kSlotBytes;
 
 }  // namespace
 
@@ -52,28 +50,34 @@ void MicaLayer::UnpinAll(uint64_t first_block, uint64_t end_block) {
 }
 
 // kReplace when every block gives back a slot of its own. All leaves are loaded.
-MicaLayer::Purpose MicaLayer::PurposeOf(uint64_t first_block, uint64_t end_block) {
+SpaceUse MicaLayer::UseOf(uint64_t first_block, uint64_t end_block) {
   for (uint64_t block = first_block; block < end_block; block = NextLeaf(block)) {
     const BlockMap::Found found = image_.map.Lookup(block);
-    if (found.kind != BlockMap::Found::Kind::kLeaf) return Purpose::kAdd;
+    if (found.kind != BlockMap::Found::Kind::kLeaf) return SpaceUse::kAdd;
     const uint64_t leaf_end = std::min(end_block, NextLeaf(block));
     for (uint64_t i = block; i < leaf_end; ++i) {
       const auto index = static_cast<uint32_t>(i % kBlocksPerLeaf);
       const LeafEntry entry = found.leaf->Get(index);
-      if (!IsPlace(entry.slot) || entry.epoch <= image_.kept_epoch) return Purpose::kAdd;
+      if (!IsPlace(entry.slot) || entry.epoch <= image_.kept_epoch) return SpaceUse::kAdd;
     }
   }
-  return Purpose::kReplace;
+  return SpaceUse::kReplace;
 }
 
 // Room for data and for the map entries it needs. Slots that wait for a barrier are recycled before
 // the write fails.
-Async<void> MicaLayer::MakeRoom(const InFlight& write, uint64_t data_slots, Purpose purpose) {
-  if (purpose == Purpose::kAdd) data_slots += kReserveSlots;
+Async<void> MicaLayer::MakeRoom(const InFlight& write, uint64_t data_slots, SpaceUse use) {
+  if (use == SpaceUse::kAdd) data_slots += kReserveSlots;
   for (uint32_t attempt = 0;; ++attempt) {
     const uint64_t growth = image_.map.GrowthMax(write.first_block, write.end_block);
-    Result<void> room = co_await open_->space.Ensure(data_slots + growth);
-    if (room || room.error().code != Errc::kNoSpace || attempt == 2) co_return room;
+    Result<void> room = co_await open_->space.Ensure(data_slots + growth, use);
+    if (room || room.error().code != Errc::kNoSpace) co_return room;
+    if (attempt == 2) {
+      const bool quota = room.error().sys_errno == EDQUOT;
+      const uint64_t limit = quota ? image_.quota.hard_bytes : 0;
+      image_.events.Refused(UsedSlots(image_) * kSlotBytes, limit);
+      co_return room;
+    }
     // First a barrier; then a checkpoint, which turns the room set aside for it into free slots.
     if (attempt == 0) {
       CO_TRY(co_await open_->committer.Flush());
@@ -93,8 +97,8 @@ Async<WritePlan> MicaLayer::PrepareWrite(ByteRange range) {
     CO_TRY(co_await open_->committer.Flush());  // the host cannot keep up: let it
   }
   CO_TRY(co_await LoadAndPin(write.first_block, write.end_block));
-  const Purpose purpose = PurposeOf(write.first_block, write.end_block);
-  const Result<void> room = co_await MakeRoom(write, blocks, purpose);
+  const SpaceUse use = UseOf(write.first_block, write.end_block);
+  const Result<void> room = co_await MakeRoom(write, blocks, use);
   if (!room) {
     UnpinAll(write.first_block, write.end_block);
     co_return room.error();
@@ -203,7 +207,7 @@ Async<void> MicaLayer::ReadyLeaf(uint64_t first_block, uint64_t end_block) {
   InFlight change;
   change.first_block = first_block;
   change.end_block = end_block;
-  const Result<void> room = co_await MakeRoom(change, 0, Purpose::kReplace);
+  const Result<void> room = co_await MakeRoom(change, 0, SpaceUse::kReplace);
   if (!room) UnpinAll(first_block, end_block);
   co_return room;
 }

@@ -75,6 +75,12 @@ Slot SlotBitmap::FindClear(Slot from, Slot end) const noexcept {
   return std::min(end, std::max(from, static_cast<Slot>(words_.size() * kWordBits)));
 }
 
+uint64_t SlotBitmap::CountSet() const noexcept {
+  uint64_t count = 0;
+  for (const uint64_t word : words_) count += static_cast<uint64_t>(std::popcount(word));
+  return count;
+}
+
 SlotAllocator::SlotAllocator(Slot high_water, uint64_t granted_end)
     : high_water_(high_water),
       granted_end_(std::min<uint64_t>(granted_end, kSlotEnd)),
@@ -82,7 +88,8 @@ SlotAllocator::SlotAllocator(Slot high_water, uint64_t granted_end)
       cursor_(high_water) {}
 
 bool SlotAllocator::PreferFresh(uint64_t count) const noexcept {
-  return count >= kLongWriteSlots && count <= GrantedAbove() && free_ < high_water_ / kFreePart;
+  return !packing_ && count >= kLongWriteSlots && count <= GrantedAbove() &&
+         free_ < high_water_ / kFreePart;
 }
 
 std::vector<SlotRun> SlotAllocator::Allocate(uint64_t count) {
@@ -112,6 +119,7 @@ void SlotAllocator::Settle(SlotRun run) noexcept {
 
 std::vector<SlotRun> SlotAllocator::TakeFree(uint64_t count) {
   std::vector<SlotRun> runs;
+  if (packing_) cursor_ = hidden_end_;
   uint64_t taken = 0;
   bool wrapped = false;
   while (taken < count && free_ > 0) {

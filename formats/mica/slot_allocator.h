@@ -22,6 +22,7 @@ class SlotBitmap {
   [[nodiscard]] bool Test(Slot slot) const noexcept;
   // The first set bit in [from, end), or `end`.
   [[nodiscard]] Slot FindSet(Slot from, Slot end) const noexcept;
+  [[nodiscard]] uint64_t CountSet() const noexcept;
   // The first bit in [from, end) that is not set, or `end`.
   [[nodiscard]] Slot FindClear(Slot from, Slot end) const noexcept;
 
@@ -78,6 +79,11 @@ class SlotAllocator {
   [[nodiscard]] uint64_t freed_total() const noexcept { return freed_total_; }
   // Slots for which the host has promised space, in use or not.
   [[nodiscard]] uint64_t host_slots() const noexcept;
+  // From now on slots are handed out from the low end of the file.
+  void SetPacking(bool packing) noexcept { packing_ = packing; }
+  // Free slots below `end`, and up to `count` of them, from the lowest on.
+  [[nodiscard]] uint64_t FreeBelow(Slot end, uint64_t count_max) const noexcept;
+  std::vector<SlotRun> AllocateBelow(uint64_t count, Slot end);
   // Takes the next free run of at least `count_min` slots from `from` on out of the free ones, or
   // its first `count_max` slots; an empty run when there is none. Until it comes back with AddBare
   // or Free it is nobody's.
@@ -105,6 +111,7 @@ class SlotAllocator {
   SlotBitmap bare_;    // set: free and bare; in no other set
   uint64_t bare_count_ = 0;
   uint64_t freed_total_ = 0;
+  bool packing_ = false;
   SlotBitmap unsettled_;              // handed out, and not known to be in the map
   SlotBitmap unsettled_when_hidden_;  // some may have come into the map behind the walk
   Slot cursor_ = 0;                   // next fit

@@ -53,13 +53,39 @@ SlotRun SlotAllocator::TakeFreeRun(Slot from, uint32_t count_min, uint32_t count
     if (at - first < count_min) continue;
     const SlotRun run{first, std::min(at - first, count_max)};
     for (Slot slot = run.first; slot < run.end(); ++slot) TakeOut(slot);
+    Unsettle(run);
     return run;
   }
+}
+
+uint64_t SlotAllocator::FreeBelow(Slot end, uint64_t count_max) const noexcept {
+  end = std::min(end, high_water_);
+  uint64_t count = 0;
+  for (Slot at = bits_.FindSet(hidden_end_, end); at < end && count < count_max;) {
+    const Slot run_end = bits_.FindClear(at, end);
+    count += run_end - at;
+    at = bits_.FindSet(run_end, end);
+  }
+  return std::min(count, count_max);
+}
+
+std::vector<SlotRun> SlotAllocator::AllocateBelow(uint64_t count, Slot end) {
+  end = std::min(end, high_water_);
+  std::vector<SlotRun> runs;
+  for (Slot at = bits_.FindSet(hidden_end_, end); at < end && count > 0;
+       at = bits_.FindSet(at, end)) {
+    TakeOut(at);
+    AppendRun(runs, SlotRun{at, 1});
+    --count;
+  }
+  for (const SlotRun& run : runs) Unsettle(run);
+  return runs;
 }
 
 void SlotAllocator::AddBare(SlotRun run) {
   for (uint64_t at = run.first; at < run.end(); ++at) {
     const Slot slot = static_cast<Slot>(at);
+    unsettled_.Clear(slot);
     if (bare_.Test(slot)) continue;
     bare_.Set(slot);
     ++bare_count_;

@@ -27,21 +27,49 @@ uint64_t SpaceKeeper::StepSlots() const noexcept {
   return std::clamp(image_.slots.high_water() / kStepPart, kStepMin, kStepMax);
 }
 
-Async<void> SpaceKeeper::Ensure(uint64_t slots) {
-  while (Spare() < slots) {
+Async<void> SpaceKeeper::Ensure(uint64_t slots, SpaceUse use) {
+  while (true) {
     const uint64_t needed = image_.map.checkpoint_slots() + image_.promised_slots + slots;
-    CO_TRY(co_await EnsureAvailable(needed));
+    if (use == SpaceUse::kAdd) {
+      const Result<void> admitted = AdmitToQuota(image_, needed);
+      if (!admitted) {
+        if (image_.slots.hidden_end() == 0) co_return admitted;
+        CO_TRY(co_await Walk());  // some of what counts as used may be free
+        continue;
+      }
+    }
+    if (Spare() >= slots) {
+      if (use == SpaceUse::kAdd) {
+        const uint64_t soon = UsedSlots(image_) + slots - std::min(slots, kReserveSlots);
+        image_.events.Used(soon * kSlotBytes, image_.quota);
+      }
+      co_return Result<void>();
+    }
+    CO_TRY(co_await EnsureAvailable(needed, use));
   }
-  co_return Result<void>();
+}
+
+Async<void> SpaceKeeper::EnsureLow(uint64_t slots, Slot end) {
+  const AsyncMutex::Lock lock = co_await growing_.Acquire();
+  const uint64_t free = image_.slots.FreeBelow(end, slots);
+  const SlotRun bare = image_.slots.BareStretch(std::max(slots - free, kStepMin));
+  if (free == slots || bare.count == 0 || bare.first >= end) co_return Result<void>();
+  if (bare.count > GrowthAllowed(image_, SpaceUse::kReplace, bare.count))
+    co_return QuotaReached(image_);
+  CO_ASSIGN(const bool granted, co_await GrantBare(std::max(slots - free, kStepMin)));
+  if (granted) co_return Result<void>();
+  co_return Error{Errc::kNoSpace, fmt::format("{}: the host has no space for free places in the "
+                                              "file that were given back to it",
+                                              image_.path.string())};
 }
 
 Async<void> SpaceKeeper::EnsureForCheckpoint(uint64_t slots) {
-  co_return co_await EnsureAvailable(slots);
+  co_return co_await EnsureAvailable(slots, SpaceUse::kCheckpoint);
 }
 
-Async<void> SpaceKeeper::EnsureAvailable(uint64_t slots) {
+Async<void> SpaceKeeper::EnsureAvailable(uint64_t slots, SpaceUse use) {
   while (image_.slots.available() < slots) {
-    Result<void> grown = co_await Grow(slots);
+    Result<void> grown = co_await Grow(slots, use);
     if (grown) continue;
     if (grown.error().code != Errc::kNoSpace) co_return grown;
     if (image_.slots.hidden_end() == 0) co_return grown;
@@ -50,18 +78,23 @@ Async<void> SpaceKeeper::EnsureAvailable(uint64_t slots) {
   co_return Result<void>();
 }
 
-Async<void> SpaceKeeper::Grow(uint64_t slots_min) {
+Async<void> SpaceKeeper::Grow(uint64_t slots_min, SpaceUse use) {
   const AsyncMutex::Lock lock = co_await growing_.Acquire();
-  const uint64_t available = image_.slots.available();
+  uint64_t available = image_.slots.available();
   if (available >= slots_min) co_return Result<void>();
   if (image_.slots.hidden_end() > 0) walk_wanted_ = true;
-  const uint64_t end = image_.slots.granted_end();
+  const uint64_t allowed = GrowthAllowed(image_, use, slots_min);
+  if (slots_min - available > allowed) co_return QuotaReached(image_);
+  const uint64_t step = std::min(allowed, std::max(StepSlots(), slots_min - available));
+  CO_ASSIGN(const bool granted, co_await GrantBare(step));
+  available = image_.slots.available();
+  if (granted && available >= slots_min) co_return Result<void>();
   const uint64_t missing = slots_min - available;
-  CO_ASSIGN(const bool granted, co_await GrantBare(std::max(StepSlots(), missing)));
-  if (granted && image_.slots.available() >= slots_min) co_return Result<void>();
-  for (uint64_t step = std::max(StepSlots(), missing);; step = std::max(step / 2, missing)) {
-    Result<void> grown = co_await GrowTo(end + step);
-    if (grown || step == missing || grown.error().code != Errc::kNoSpace) co_return grown;
+  // Map parts may lie beyond the promised end after a crash: the file grows from the higher one.
+  const uint64_t end = std::max<uint64_t>(image_.slots.granted_end(), image_.slots.high_water());
+  for (uint64_t now = std::max(step, missing);; now = std::max(now / 2, missing)) {
+    Result<void> grown = co_await GrowTo(end + now);
+    if (grown || now == missing || grown.error().code != Errc::kNoSpace) co_return grown;
   }
 }
 
@@ -124,7 +157,7 @@ Task<void> SpaceKeeper::BackgroundWork() {
     if (!walked) co_return;
   }
   if (Spare() < StepSlots() / 4) {
-    const Result<void> grown = co_await Ensure(StepSlots() / 4);
+    const Result<void> grown = co_await Ensure(StepSlots() / 4, SpaceUse::kAdd);
     static_cast<void>(grown);  // who needs the space will see it
   }
 }

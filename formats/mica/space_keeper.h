@@ -6,6 +6,7 @@
 
 #include "engine/async/async_mutex.h"
 #include "formats/mica/image.h"
+#include "formats/mica/quota.h"
 
 namespace mica::native {
 
@@ -14,9 +15,9 @@ class SpaceKeeper {
   explicit SpaceKeeper(Image& image) : image_(image), growing_(image.loop), walked_(image.loop) {}
 
   // Makes `slots` slots available on top of what the next checkpoint needs. Reads the map to find
-  // free slots when the file cannot grow. kNoSpace when neither helps; slots that are still parked
-  // are not waited for.
-  Async<void> Ensure(uint64_t slots);
+  // free slots when the file cannot grow. kNoSpace when neither helps, or the quota forbids it;
+  // slots that are still parked are not waited for.
+  Async<void> Ensure(uint64_t slots, SpaceUse use);
   // The same for a checkpoint: `slots` in all.
   Async<void> EnsureForCheckpoint(uint64_t slots);
 
@@ -27,6 +28,12 @@ class SpaceKeeper {
   // Whether growing ahead of need, or the walk for free slots, would be a good thing to do in the
   // background now.
   [[nodiscard]] bool WantsBackgroundWork() const noexcept;
+  // Makes `slots` free slots below `end` available if there are as many. kNoSpace when the host
+  // has no space for them.
+  Async<void> EnsureLow(uint64_t slots, Slot end);
+  // Finds the free slots that are still hidden.
+  Async<void> Walk();
+
   // Held while the file's size and the host's promises change…
   [[nodiscard]] AsyncMutex& size_mutex() noexcept { return growing_; }
   // …and while slots are found to be free by looking at the map. Taken before the other.
@@ -41,11 +48,10 @@ class SpaceKeeper {
   Task<void> BackgroundWork();
 
  private:
-  Async<void> EnsureAvailable(uint64_t slots);
-  Async<void> Grow(uint64_t slots_min);
+  Async<void> EnsureAvailable(uint64_t slots, SpaceUse use);
+  Async<void> Grow(uint64_t slots_min, SpaceUse use);
   Async<bool> GrantBare(uint64_t slots);
   Async<void> GrowTo(uint64_t end);
-  Async<void> Walk();
 
   Image& image_;
   AsyncMutex growing_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Power cuts while an image gives space back: long writes, trims, pauses in which runs of free
-// slots become holes, closing and opening again. After each change that reaches the host the disk
-// is cut, opened and compared with what the guest may find, as in mica_crash_test.cc.
+// slots become holes, compacting, new quotas, closing and opening again. After each change that
+// reaches the host the disk is cut, opened and compared with what the guest may find, as in
+// mica_crash_test.cc.
 //
 // A failure prints its seed and cut; MICA_CRASH_SEED=N repeats one seed.
 #include <fmt/format.h>
@@ -10,7 +11,9 @@
 #include <cstdlib>
 
 #include "engine/async/sync_wait.h"
+#include "engine/space_control.h"
 #include "formats/mica/mica_format.h"
+#include "formats/mica/superblock.h"
 #include "formats/open_chain.h"
 #include "tests/crash/mica_workload.h"
 
@@ -44,6 +47,7 @@ class SpaceStory {
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
   [[nodiscard]] uint64_t cuts() const noexcept { return cuts_made_; }
   [[nodiscard]] uint64_t punches() const noexcept { return punches_; }
+  [[nodiscard]] uint64_t moved_bytes() const noexcept { return moved_bytes_; }
 
  private:
   void Note(std::string what) {
@@ -59,12 +63,23 @@ class SpaceStory {
       const PowerCutPolicy policy = PowerCutPolicy::FromSeed(cuts_.Next());
       MemoryLoop loop;
       MemoryHost host(loop, {}, host_.disk().AfterPowerCut(policy));
-      const std::string wrong = VerifyImage(host, model_, cuts_.OneIn(2));
+      std::string wrong = VerifyImage(host, model_, cuts_.OneIn(2));
+      if (wrong.empty()) wrong = VerifyQuota(host);
       if (wrong.empty()) continue;
       return Note(fmt::format("cut {} (after {} of {} bytes at {}, policy {} {}): {}", cuts_made_,
                               HostCallName(call.kind), call.range.length, call.range.offset,
                               static_cast<int>(policy.kind), policy.seed, wrong));
     }
+  }
+
+  // A quota is the old or the new one while it is being set, and the new one from then on.
+  [[nodiscard]] std::string VerifyQuota(const MemoryHost& host) const {
+    const std::vector<std::byte> file = host.Content("/d").value();
+    const auto chosen = native::ChooseSuperblock(ConstBytes(file).first(4096),
+                                                 ConstBytes(file).subspan(4096, 4096));
+    const uint64_t found = chosen->superblock.quota_hard;
+    if (found == quota_ || found == next_quota_) return {};
+    return fmt::format("the quota is {}, not {} or {}", found, quota_, next_quota_);
   }
 
   void Open() {
@@ -88,7 +103,7 @@ class SpaceStory {
   void Step() {
     const uint64_t length = (1 + prng_.Below(8)) * (kMiB / 4);
     const ByteRange range{prng_.Below((kDiskBytes - length) / 4096 + 1) * 4096, length};
-    switch (prng_.Below(8)) {
+    switch (prng_.Below(10)) {
       case 0:
       case 1:
       case 2:
@@ -101,10 +116,31 @@ class SpaceStory {
       case 6:
         if (!SyncWait(loop_, Pause())) Note("pause");
         return;
+      case 7:
+        return Compact();
+      case 8:
+        return SetQuota();
       default:
         Close();
         return Open();
     }
+  }
+
+  SpaceControl& Space() { return *chain_->layer(0).controls().space; }
+
+  void Compact() {
+    const Result<CompactReport> done = SyncWait(loop_, Space().Compact({}));
+    if (!done) return Note("compact: " + done.error().message);
+    moved_bytes_ += done->moved_bytes;
+  }
+
+  void SetQuota() {
+    next_quota_ = (100 + prng_.Below(1000)) * kMiB;
+    const DiskModel::Snapshot snapshot = model_.Completed();
+    const Result<void> done = SyncWait(loop_, Space().SetQuota(SpaceQuota{0, next_quota_}));
+    if (!done) return Note("quota: " + done.error().message);
+    quota_ = next_quota_;
+    model_.Covered(snapshot);  // it is a checkpoint
   }
 
   Async<void> Pause() {
@@ -144,6 +180,9 @@ class SpaceStory {
   const uint64_t cut_one_in_;
   uint64_t cuts_made_ = 0;
   uint64_t punches_ = 0;
+  uint64_t moved_bytes_ = 0;
+  uint64_t quota_ = 0;
+  uint64_t next_quota_ = 0;
   std::string failure_;
 };
 
@@ -153,14 +192,17 @@ TEST(MicaSpaceCrash, APowerCutWhileSpaceGoesBackLosesNothing) {
   const uint64_t seeds = only == nullptr ? 6 : 1;
   uint64_t cuts = 0;
   uint64_t punches = 0;
+  uint64_t moved_bytes = 0;
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
     SpaceStory story(seed, 4);
     story.Run(60);
     ASSERT_EQ(story.failure(), "") << "to repeat: MICA_CRASH_SEED=" << seed;
     cuts += story.cuts();
     punches += story.punches();
+    moved_bytes += story.moved_bytes();
   }
-  fmt::print("{} cuts, {} punches\n", cuts, punches);
+  fmt::print("{} cuts, {} punches, {} bytes moved\n", cuts, punches, moved_bytes);
+  EXPECT_GT(moved_bytes, seeds * kMiB / 4);
   EXPECT_GT(punches, seeds);
 }
 
