@@ -16,6 +16,7 @@
 #include "engine/cache_limit.h"
 #include "engine/io/host.h"
 #include "engine/layer.h"
+#include "formats/check.h"
 
 namespace mica {
 
@@ -39,33 +40,6 @@ struct CreateOptions {
   std::map<std::string, std::string> extra;  // -o K=V; unknown keys are kInvalidArgument
 };
 
-// As `qemu-img check` counts: leaks waste space, corruptions lose data.
-struct CheckReport {
-  uint64_t blocks_checked = 0;
-  uint64_t leaked_bytes = 0;
-  uint64_t corruptions = 0;
-  struct Finding {
-    std::string what;                // one sentence, names guest and file offsets
-    std::optional<ByteRange> guest;  // what the guest lost, if anything
-  };
-  std::vector<Finding> findings;  // the first kFindingsMax
-  static constexpr size_t kFindingsMax = 1000;
-
-  void AddCorruption(std::string what, std::optional<ByteRange> guest) {
-    ++corruptions;
-    AddFinding(std::move(what), guest);
-  }
-  void AddLeak(std::string what, uint64_t bytes) {
-    leaked_bytes += bytes;
-    AddFinding(std::move(what), std::nullopt);
-  }
-
- private:
-  void AddFinding(std::string what, std::optional<ByteRange> guest) {
-    if (findings.size() < kFindingsMax) findings.push_back({std::move(what), guest});
-  }
-};
-
 struct PackTotals {
   uint64_t goal_bytes = 0;     // content to be packed
   uint64_t content_bytes = 0;  // of it packed so far
@@ -78,8 +52,6 @@ struct PackOptions {
   uint32_t threads = 0;          // beside the loop's own; 0: that one does it all
   std::function<void(const PackTotals&)> on_progress;  // may be empty; called often, must be quick
 };
-
-enum class CheckScope : uint8_t { kMetadata, kMetadataAndData };
 
 class ImageFormat {
  public:
@@ -118,8 +90,10 @@ class ImageFormat {
                                  const std::filesystem::path& target,
                                  const PackOptions& options) const = 0;
 
+  // Looks at everything in the image itself, not in its parents, and repairs what options.repair
+  // allows; a repair needs the file writable and unused.
   virtual Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
-                                   CheckScope scope) const = 0;
+                                   CheckOptions options) const = 0;
 };
 
 }  // namespace mica

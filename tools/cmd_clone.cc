@@ -10,6 +10,8 @@
 #include "formats/registry.h"
 #include "tools/image_file.h"
 #include "tools/output_text.h"
+#include "tools/parse.h"
+#include "tools/quota_option.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -18,14 +20,17 @@ namespace {
 constexpr VerbText kText{
     .name = "clone",
     .summary = "Make empty deltas over a sealed master, one per FILE",
-    .synopsis = "[-F FMT] [-n] MASTER FILE...",
+    .synopsis = "[-F FMT] [-o KEY=VALUE,...] [-n] MASTER FILE...",
     .notes =
-        "Every FILE becomes a mica image of MASTER's size that stores nothing yet. A FILE that\n"
+        "Every FILE becomes a mica image of MASTER's size that stores nothing yet. It may take\n"
+        "10 GiB of the host unless -o quota=SIZE|none says otherwise; see `mica quota`. A FILE "
+        "that\n"
         "exists is never replaced; when one cannot be made, those before it stay."};
 
 struct CloneOptions {
   std::string master;
   std::optional<std::string> master_format;
+  std::vector<std::string> extra;
   std::vector<std::string> files;
   bool dry_run = false;
 };
@@ -63,12 +68,16 @@ Async<ExitStatus> Clone(Context& context, const CloneOptions& options) {
   CO_ASSIGN(const OpenParentImage master,
             co_await OpenParent(context.host, options.master, options.master_format));
   CO_ASSIGN(const ImageFormat* const format, FindFormat("mica"));
+  std::map<std::string, std::string> extra;
+  for (const std::string& pairs : options.extra) CO_TRY(ParseKeyValues(pairs, extra));
   for (const std::string& file : options.files) {
     NewImage image;
     image.path = file;
     image.format = format;
     image.options.virtual_size = master.info().virtual_size;
     CO_ASSIGN(image.options.parent, ReferenceTo(master, file));
+    image.options.extra = extra;
+    ApplyDefaultQuota(*format, image.options);
     if (!options.dry_run) CO_TRY(co_await CreateImage(context.host, image));
   }
   Tell(options, master.info(), context.output);
@@ -82,6 +91,9 @@ Verb AddClone(CLI::App& program) {
   const auto options = std::make_shared<CloneOptions>();
   CLI::App* command = AddSubcommand(program, kText);
   AddFormat(*command, "-F,--parent-format", options->master_format, "Format of MASTER");
+  command->add_option("-o", options->extra, "Options of the mica format, as for create")
+      ->type_name("KEY=VALUE,...")
+      ->allow_extra_args(false);
   AddDryRun(*command, options->dry_run, "Check everything and make nothing");
   command->add_option("MASTER", options->master, "The sealed image to build on")->required();
   command->add_option("FILE", options->files, "The new deltas")->required();

@@ -10,6 +10,7 @@
 #include "tools/image_file.h"
 #include "tools/output_text.h"
 #include "tools/parse.h"
+#include "tools/quota_option.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -25,6 +26,11 @@ constexpr VerbText kText{
         "directory, with its format and identity. SIZE may be left out then: it is PARENT's.\n"
         "With --unsealed PARENT may be an image that can still change, to be tried out and folded\n"
         "back with `mica commit`; writing to PARENT in between ruins FILE, and nothing notices.\n"
+        "Options of mica: quota=SIZE|none and quota_soft=SIZE|none, what the image may take of "
+        "the\n"
+        "host (a delta: 10 GiB unless said otherwise; see `mica quota`); log_size and "
+        "log_size_max\n"
+        "(bytes), uuid.\n"
         "A FILE that exists is never replaced."};
 
 struct CreateVerbOptions {
@@ -91,6 +97,7 @@ Async<ExitStatus> Create(Context& context, const CreateVerbOptions& options) {
               co_await OpenParent(context.host, *options.parent, options.parent_format, seal));
     CO_TRY(ApplyParent(options, parent, image));
   }
+  ApplyDefaultQuota(*image.format, image.options);
   if (!options.dry_run) CO_TRY(co_await CreateImage(context.host, image));
   Tell(options, image, context.output);
   if (parent.chain) CO_TRY(co_await parent.chain->Close());

@@ -49,6 +49,26 @@ void AppendCompression(std::string& text, const CompressionInfo& compression) {
                          FormatBytes(compression.content_bytes), ratio));
 }
 
+std::string LimitText(uint64_t bytes) {
+  return bytes == 0 ? "none" : FormatBytes(bytes);
+}
+
+void AppendSpace(std::string& text, const LayerView& view) {
+  if (view.shared_bytes)
+    AppendLine(text, "shared", FormatBytes(*view.shared_bytes) + " in parents");
+  if (view.usage) {
+    AppendLine(text, "own", FormatBytes(view.usage->own_bytes));
+    AppendLine(text, "snapshots", FormatBytes(view.usage->snapshot_bytes));
+    AppendLine(text, "metadata", FormatBytes(view.usage->metadata_bytes));
+    AppendLine(text, "reclaimable", FormatBytes(view.reclaimable_bytes()));
+  }
+  if (view.quota) {
+    AppendLine(text, "quota",
+               fmt::format("{} (soft: {})", LimitText(view.quota->hard_bytes),
+                           LimitText(view.quota->soft_bytes)));
+  }
+}
+
 std::string TextOf(const LayerView& view) {
   const LayerInfo& info = view.info;
   std::string text;
@@ -60,6 +80,7 @@ std::string TextOf(const LayerView& view) {
   AppendLine(text, "checksums", info.digest_block_bytes != 0 ? "yes" : "no");
   AppendLine(text, "sealed", info.sealed ? "yes" : "no");
   if (info.compression) AppendCompression(text, *info.compression);
+  AppendSpace(text, view);
   if (view.in_use) AppendLine(text, "in use", "yes");
   if (info.identity) {
     AppendLine(text, "uuid", UuidText(info.identity->uuid));
@@ -79,7 +100,8 @@ std::string TextOf(const LayerView& view) {
 }
 
 Async<ExitStatus> ShowOne(Context& context, const InfoOptions& options) {
-  CO_ASSIGN(const LayerView view, co_await ViewLayer(context.host, options.file, options.format));
+  CO_ASSIGN(const LayerView view,
+            co_await ViewLayer(context.host, options.file, options.format, LayerDetail::kSpace));
   if (context.output.json()) {
     context.output.Document(ToJson(view));
   } else {

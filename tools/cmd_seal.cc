@@ -62,7 +62,8 @@ void Tell(const SealOptions& options, const LayerIdentity& identity,
 }
 
 Async<ExitStatus> DryRun(Context& context, const SealOptions& options) {
-  CO_ASSIGN(const LayerView view, co_await ViewLayer(context.host, options.file, options.format));
+  CO_ASSIGN(const LayerView view,
+            co_await ViewLayer(context.host, options.file, options.format, LayerDetail::kBasic));
   if (view.in_use) {
     co_return Error{Errc::kBusy, fmt::format("{}: expected an image nobody uses, found one that is "
                                              "in use; try again when its user has closed it",

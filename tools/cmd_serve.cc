@@ -26,6 +26,8 @@ constexpr VerbText kText{
         "TCP is neither encrypted nor authenticated: use it on networks you trust then.\n"
         "With --control, exports come and go while the server runs: see `mica ctl`. The keys of\n"
         "the config file are in docs/nbd.md.\n"
+        "A warning is logged when an image passes 80, 90 or 95 % of its quota, its soft quota, or\n"
+        "its file system fills up so far.\n"
         "When it is told to stop, requests in flight are answered and the images closed; an image\n"
         "that could not be closed cleanly makes the exit status 1."};
 

@@ -37,7 +37,8 @@ struct SnapshotOptions {
 };
 
 Async<ExitStatus> List(Context& context, const SnapshotOptions& options) {
-  CO_ASSIGN(const LayerView view, co_await ViewLayer(context.host, options.file, options.format));
+  CO_ASSIGN(const LayerView view,
+            co_await ViewLayer(context.host, options.file, options.format, LayerDetail::kBasic));
   if (!view.epoch) {
     co_return Error{Errc::kUnsupported,
                     fmt::format("{}: expected a mica image, found a {} image, which keeps no "

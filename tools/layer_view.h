@@ -11,6 +11,7 @@
 #include "engine/io/host.h"
 #include "engine/layer.h"
 #include "engine/snapshot_control.h"
+#include "engine/space_control.h"
 
 namespace mica {
 
@@ -23,11 +24,23 @@ struct LayerView {
   std::vector<SnapshotInfo> snapshots;               // that it keeps, the oldest first
   std::optional<uint32_t> epoch;                     // of its last checkpoint, when it counts them
   std::optional<std::filesystem::path> parent_path;  // where the recorded parent is looked for
+  std::optional<SpaceQuota> quota;                   // of formats that have quotas
+  std::optional<SpaceUsage> usage;                   // when it was asked for and could be found out
+  std::optional<uint64_t> shared_bytes;  // of the disk, that parents hold; as with usage
+
+  // Host space that holds nothing.
+  [[nodiscard]] uint64_t reclaimable_bytes() const noexcept {
+    const uint64_t used = usage ? usage->total_bytes() : allocated_bytes;
+    return allocated_bytes > used ? allocated_bytes - used : 0;
+  }
 };
+
+// With kSpace also where the host space goes, which reads the image's whole map.
+enum class LayerDetail : uint8_t { kBasic, kSpace };
 
 // One image, without its parents.
 Async<LayerView> ViewLayer(Host& host, std::filesystem::path path,
-                           std::optional<std::string> format);
+                           std::optional<std::string> format, LayerDetail detail);
 
 struct ChainView {
   std::vector<LayerView> layers;  // the head first; as far as they could be opened

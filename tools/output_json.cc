@@ -48,6 +48,16 @@ nlohmann::json ToJson(const LayerView& view) {
       json["snapshots"].push_back(ToJson(snapshot));
     }
   }
+  if (view.quota) {
+    json["quota"] = {{"hard", view.quota->hard_bytes}, {"soft", view.quota->soft_bytes}};
+  }
+  if (view.usage) {
+    json["space"] = {{"own", view.usage->own_bytes},
+                     {"snapshots", view.usage->snapshot_bytes},
+                     {"metadata", view.usage->metadata_bytes},
+                     {"reclaimable", view.reclaimable_bytes()}};
+    if (view.shared_bytes) json["space"]["shared"] = *view.shared_bytes;
+  }
   if (view.info.identity) json["identity"] = ToJson(*view.info.identity);
   if (view.info.parent) {
     nlohmann::json parent{{"path", view.info.parent->path},

@@ -43,7 +43,7 @@ Result<void> TakeOverAttributes(const std::filesystem::path& from,
 // Nobody may have put another image under the name meanwhile.
 Async<void> CheckStillThere(Host& host, std::filesystem::path file, LayerIdentity identity) {
   const std::optional<std::string> probe;
-  CO_ASSIGN(const LayerView view, co_await ViewLayer(host, file, probe));
+  CO_ASSIGN(const LayerView view, co_await ViewLayer(host, file, probe, LayerDetail::kBasic));
   if (view.info.identity == identity) co_return Result<void>();
   co_return Error{
       Errc::kMismatch,

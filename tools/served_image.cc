@@ -34,7 +34,8 @@ ExportWord ParseExport(std::string_view word) {
 }
 
 Async<ServedImage> OpenServedImage(Host& host, ExportWord word, ServeAccess access) {
-  CO_ASSIGN(const LayerView view, co_await ViewLayer(host, word.path, access.format));
+  CO_ASSIGN(const LayerView view,
+            co_await ViewLayer(host, word.path, access.format, LayerDetail::kBasic));
   OpenChainOptions options;
   options.format = access.format;
   options.writable = !access.read_only && !view.info.sealed && !view.snapshot;

@@ -18,6 +18,8 @@ constexpr std::array kVerbs{
     &AddSnapshot,
     &AddResize,
     &AddCheck,
+    &AddQuota,
+    &AddCompact,
     &AddCompare,
     &AddConvert,
     &AddCommit,

@@ -22,6 +22,8 @@ Verb AddMap(CLI::App& program);
 Verb AddSnapshot(CLI::App& program);
 Verb AddResize(CLI::App& program);
 Verb AddCheck(CLI::App& program);
+Verb AddQuota(CLI::App& program);
+Verb AddCompact(CLI::App& program);
 Verb AddCompare(CLI::App& program);
 Verb AddConvert(CLI::App& program);
 Verb AddCommit(CLI::App& program);

@@ -38,6 +38,13 @@ struct FileStat {
   bool is_block_device = false;
 };
 
+// Of a file system, as whoever is not root sees it.
+struct HostSpace {
+  uint64_t total_bytes = 0;
+  uint64_t available_bytes = 0;
+  uint64_t file_system = 0;  // the same number for paths on the same one
+};
+
 // Calls may block the thread for as long as the host's file system takes (open, rename and
 // directory sync have no asynchronous form). Errors name the path.
 class Host {
@@ -56,6 +63,9 @@ class Host {
   virtual Async<std::unique_ptr<BlockFile>> CreateExclusive(const std::filesystem::path& path,
                                                             const OpenOptions& options) = 0;
   virtual Async<FileStat> Stat(const std::filesystem::path& path) = 0;
+
+  // Of the file system that `path` is on.
+  [[nodiscard]] virtual Result<HostSpace> Space(const std::filesystem::path& path) = 0;
 
   // Atomically replaces whatever `to` names. Durable after SyncDirectory of the parent directory.
   virtual Async<void> Rename(const std::filesystem::path& from,

@@ -100,6 +100,17 @@ Async<FileStat> MemoryHost::Stat(const std::filesystem::path& path) {
   co_return stat;
 }
 
+Result<HostSpace> MemoryHost::Space(const std::filesystem::path& path) {
+  const std::string name = DiskName(path);
+  if (disk_.Find(name) == nullptr && !disk_.IsDirectory(name)) {
+    return ErrnoError(ENOENT, "space of " + name);
+  }
+  HostSpace space;
+  space.available_bytes = disk_.free_bytes();
+  space.total_bytes = disk_.used_bytes() + space.available_bytes;
+  return space;
+}
+
 Async<void> MemoryHost::Rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   const std::string old_name = DiskName(from);
   const std::string new_name = DiskName(to);

@@ -36,6 +36,7 @@ class MemoryHost final : public Host {
   Async<std::unique_ptr<BlockFile>> CreateExclusive(const std::filesystem::path& path,
                                                     const OpenOptions& options) override;
   Async<FileStat> Stat(const std::filesystem::path& path) override;
+  [[nodiscard]] Result<HostSpace> Space(const std::filesystem::path& path) override;
   Async<void> Rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
   Async<void> Link(const std::filesystem::path& existing,
                    const std::filesystem::path& name) override;

@@ -6,11 +6,12 @@
 #include <linux/stat.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 
 #include "engine/base/unique_fd.h"
@@ -168,6 +169,18 @@ Async<FileStat> PosixHost::Stat(const std::filesystem::path& path) {
   CO_ASSIGN(result.size, DescriptorSize(device.get(), true, name));
   result.allocated_bytes = result.size;
   co_return result;
+}
+
+Result<HostSpace> PosixHost::Space(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  struct statvfs status{};
+  if (::statvfs(name.c_str(), &status) != 0) return ErrnoError(errno, "space of " + name);
+  const uint64_t unit = status.f_frsize;
+  HostSpace space;
+  space.available_bytes = status.f_bavail * unit;
+  space.total_bytes = (status.f_blocks - status.f_bfree) * unit + space.available_bytes;
+  space.file_system = status.f_fsid;
+  return space;
 }
 
 Async<void> PosixHost::Rename(const std::filesystem::path& from, const std::filesystem::path& to) {

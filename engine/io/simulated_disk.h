@@ -4,6 +4,7 @@
 // at a file, to damage one, and to cut the power.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <limits>
 #include <map>
@@ -109,6 +110,11 @@ class SimulatedDisk {
   }
   [[nodiscard]] uint64_t used_bytes() const noexcept {
     return meter_->used_pages * PagedContent::kPageBytes;
+  }
+
+  [[nodiscard]] uint64_t free_bytes() const noexcept {
+    constexpr uint64_t kPagesMax = uint64_t{1} << 40;  // what there is without a limit
+    return std::min(meter_->free_pages(), kPagesMax) * PagedContent::kPageBytes;
   }
 
   // nullptr when there is none.

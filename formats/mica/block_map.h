@@ -76,6 +76,10 @@ class BlockMap final : private CacheLimit::Cache {
   // changed since the last checkpoint. Where the dropped parts lie is left to the free walk.
   Async<void> Cut(uint64_t block_count);
 
+  // For a repair: the part that holds the entry of `block`, and that Find could not load, is
+  // forgotten. Its blocks are absent, and the next checkpoint says so.
+  void Drop(uint64_t block);
+
   // Drops clean parts until about `bytes_max` are used.
   void Trim(size_t bytes_max);
   // From now on this map counts towards a limit shared with others.

@@ -100,6 +100,30 @@ void BlockMap::Rewrite(uint64_t block) {
   checkpoint_slots_ += Cost(*region) - cost_before;
 }
 
+void BlockMap::Drop(uint64_t block) {
+  const auto root_index = static_cast<uint32_t>(block / kBlocksPerRoot);
+  Root& root = roots_[root_index];
+  if (dirty_roots_.insert(root_index).second) ++checkpoint_slots_;
+  if (!root.loaded) {
+    root.disk = RootPointer{};
+    root.loaded = true;
+    return;
+  }
+  Region* const region = FindRegion(block);
+  if (region == nullptr) {
+    root.pointers[block / kBlocksPerRegion % kRegionsPerRoot] = RegionPointer{};
+    return;
+  }
+  const uint64_t cost_before = Cost(*region);
+  std::unique_ptr<Node>& node = region->nodes[block / kBlocksPerLeaf % kLeavesPerRegion];
+  MICA_CHECK(node != nullptr && node->leaf == nullptr);
+  region->item_bytes -= node->item_bytes;
+  memory_bytes_ -= sizeof(Node);
+  node.reset();
+  MarkDirty(*region);
+  checkpoint_slots_ += Cost(*region) - cost_before;
+}
+
 void BlockMap::Install(const FrozenMap& frozen) {
   for (const FrozenRegion& written : frozen.regions) {
     Region& region = *FindRegion(written.index * kBlocksPerRegion);

@@ -58,7 +58,8 @@ bool Checkpointer::CanBegin(const SuperblockChange* change) const noexcept {
 }
 
 void Checkpointer::Begin(SuperblockChange* change) {
-  image_.slots.LowerHighWater(image_.map.checkpoint_slots() + SlotsOf(change));
+  image_.slots.LowerHighWater(image_.map.checkpoint_slots() + image_.promised_slots +
+                              kReserveSlots + SlotsOf(change));
   if (change != nullptr) change->BeforeFreeze();
   frozen_ = image_.map.Freeze(image_.epoch, image_.kept_epoch);
   room_ = image_.slots.Allocate(frozen_.slots_max);

@@ -15,8 +15,9 @@ constexpr uint32_t kLeavesPerTurn = 64;
 // more host space is taken in between. Every piece costs a walk of the map.
 constexpr uint32_t kWindows = 16;
 constexpr uint64_t kWindowMin = (uint64_t{64} << 20) / kSlotBytes;
-// For map parts that change while the compactor runs.
-constexpr uint64_t kSlackSlots = 64;
+// For map parts that change while the compactor runs, and the room that an image always keeps free:
+// when there is enough of it below, what is free above can go.
+constexpr uint64_t kSlackSlots = 64 + kReserveSlots;
 
 // While it lives, slots are handed out from the low end of the file.
 class Packing {
@@ -224,11 +225,14 @@ Async<void> Compactor::MoveLog() {
 
 // The first checkpoint frees what was moved, the second says that the file ends lower.
 Async<void> Compactor::CutEnd() {
-  const Result<void> low = co_await open_.space.EnsureLow(image_.map.checkpoint_slots(), target_);
-  static_cast<void>(low);  // then the map goes where there is room
-  CO_TRY(co_await open_.committer.CheckpointNow());
-  CO_TRY(co_await open_.committer.CheckpointNow());
+  for (uint32_t i = 0; i < 2; ++i) {
+    const uint64_t kept = image_.map.checkpoint_slots() + image_.promised_slots + kReserveSlots;
+    const Result<void> low = co_await open_.space.EnsureLow(kept, target_);
+    static_cast<void>(low);  // then the map goes where there is room
+    CO_TRY(co_await open_.committer.CheckpointNow());
+  }
   CO_TRY(co_await open_.returner.PunchFreeRuns(open_.space.StepSlots()));
+  CO_TRY(co_await open_.returner.PunchBareRuns());
   co_return co_await open_.returner.CutTail(0);
 }
 

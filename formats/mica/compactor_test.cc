@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compacting: the file gets as small as what it holds, whatever lies where, also while it is used.
 #include "engine/async/when_all.h"
+#include "engine/snapshot_control.h"
 #include "formats/mica/mica_layer.h"
 #include "formats/mica/testing/image_fixture.h"
 
@@ -55,7 +56,8 @@ class Compact : public testing::ImageFixture {
   }
 
   Async<void> CompactQuietly() {
-    CO_TRY(co_await Space().Compact({}));
+    std::function<void(const CompactProgress&)> nobody;
+    CO_TRY(co_await Space().Compact(std::move(nobody)));
     co_return Result<void>();
   }
   Async<void> Rewrite(uint64_t offset, uint64_t seed) {
@@ -111,6 +113,39 @@ TEST_F(Compact, ALogAtTheEndMovesToo) {
   Expect(23 * kMiB, kMiB, 2 * 24 + 23);
   Close();
   EXPECT_LT(FileBytes(), 5 * kMiB);
+  EXPECT_EQ(Check().corruptions, 0u);
+}
+
+TEST_F(Compact, WhatSnapshotsHoldStaysWhereItIs) {
+  Create(64 * kMiB);
+  Open();
+  MakeScattered();
+  SnapshotControl& snapshots = *chain_->layer(0).controls().snapshots;
+  ASSERT_TRUE(SyncWait(loop_, snapshots.Create("kept")));
+  for (uint64_t i = 24; i < 40; ++i) Write(i * kMiB, kMiB, i);
+  Flush();
+  for (uint64_t at = 24 * kMiB; at < 40 * kMiB; at += 128 * 1024) Discard({at, 64 * 1024});
+  Flush();
+  const CompactReport first = Run();
+  EXPECT_GT(first.moved_bytes, 2 * kMiB);
+  EXPECT_LT(FileBytes(), 26 * kMiB) << "the snapshot lies in the first 25 MiB";
+  ExpectScattered();
+  const SpaceUsage usage = SyncWait(loop_, Space().Usage()).value();
+  EXPECT_EQ(usage.own_bytes, 20 * kMiB);
+  Close();
+  EXPECT_EQ(Check().corruptions, 0u);
+  OpenChainOptions options;
+  options.snapshot = "kept";
+  chain_ = SyncWait(loop_, OpenChain(host_, "/d", options)).value();
+  ExpectScattered();
+  Drop();
+  Open();
+  ASSERT_TRUE(SyncWait(loop_, chain_->layer(0).controls().snapshots->Delete("kept")));
+  Discard({0, 24 * kMiB});
+  Flush();
+  Run();
+  Close();
+  EXPECT_LT(FileBytes(), 11 * kMiB);
   EXPECT_EQ(Check().corruptions, 0u);
 }
 

@@ -16,6 +16,7 @@ struct FoundLog {
   uint64_t durable_sequence = 0;
   uint64_t pages_seen = 0;
   uint64_t highest_sequence = 0;
+  std::optional<Error> damage;
 };
 
 constexpr uint64_t kReadPages = 256;  // 1 MiB at a time
@@ -41,7 +42,7 @@ Async<std::vector<std::optional<LogPage>>> ReadRing(Image& image) {
   co_return pages;
 }
 
-Result<FoundLog> FollowChain(const Image& image, std::vector<std::optional<LogPage>> pages) {
+FoundLog FollowChain(const Image& image, std::vector<std::optional<LogPage>> pages) {
   FoundLog found;
   found.durable_sequence = image.log.tail().sequence - 1;
   uint64_t claimed_durable = found.durable_sequence;  // by any page, in the chain or not
@@ -65,13 +66,13 @@ Result<FoundLog> FollowChain(const Image& image, std::vector<std::optional<LogPa
     found.chain.push_back(*std::move(page));
   }
   if (claimed_durable >= at.sequence) {
-    return Error{
-        Errc::kCorrupt,
-        fmt::format("the log is damaged: page {} at file offset {} had reached the disk "
-                    "(later pages say so) and cannot be read any more; changes flushed "
-                    "since are lost with it",
-                    at.sequence,
-                    SlotOffset(image.log.slots().first) + uint64_t{at.index} * kSlotBytes)};
+    found.damage =
+        Error{Errc::kCorrupt,
+              fmt::format("the log is damaged: page {} at file offset {} had reached the disk "
+                          "(later pages say so) and cannot be read any more; changes flushed "
+                          "since are lost with it",
+                          at.sequence,
+                          SlotOffset(image.log.slots().first) + uint64_t{at.index} * kSlotBytes)};
   }
   return found;
 }
@@ -173,9 +174,11 @@ class Replayer {
 
 }  // namespace
 
-Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode) {
+Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode, LogDamage* salvage) {
   CO_ASSIGN(std::vector<std::optional<LogPage>> pages, co_await ReadRing(image));
-  CO_ASSIGN(const FoundLog found, FollowChain(image, std::move(pages)));
+  const FoundLog found = FollowChain(image, std::move(pages));
+  if (found.damage && salvage == nullptr) co_return *found.damage;
+  if (salvage != nullptr) salvage->error = found.damage;
   ReplayOutcome outcome;
   outcome.pages_seen = found.pages_seen;
   outcome.next_sequence = std::max(found.highest_sequence + 1, image.log.next().sequence);

@@ -20,8 +20,13 @@ enum class ReplayMode : uint8_t {
              // failed in an earlier process may have left them readable but not on the disk
 };
 
+// What is wrong with a log that is replayed as far as it goes all the same.
+struct LogDamage {
+  std::optional<Error> error;
+};
+
 // Reads the log and changes image.map in memory. kCorrupt when pages that had been confirmed are
-// damaged.
-Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode);
+// damaged, unless there is a `salvage` to tell it to: then only what lies before them is replayed.
+Async<ReplayOutcome> ReplayLog(Image& image, ReplayMode mode, LogDamage* salvage = nullptr);
 
 }  // namespace mica::native

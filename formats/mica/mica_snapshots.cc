@@ -46,11 +46,11 @@ Async<StoredSnapshotTable> MicaSnapshots::ReadTable() {
 
 // Slots that wait for a barrier, or are set aside for a checkpoint, are recycled before this fails.
 Async<void> MicaSnapshots::MakeRoom(uint64_t slots) {
-  Result<void> room = co_await open_.space.Ensure(slots);
+  Result<void> room = co_await open_.space.Ensure(slots, SpaceUse::kReplace);
   if (room || room.error().code != Errc::kNoSpace) co_return room;
   CO_TRY(co_await open_.committer.Flush());
   CO_TRY(co_await open_.committer.Checkpoint());
-  co_return co_await open_.space.Ensure(slots);
+  co_return co_await open_.space.Ensure(slots, SpaceUse::kReplace);
 }
 
 Async<std::vector<SnapshotInfo>> MicaSnapshots::List() {

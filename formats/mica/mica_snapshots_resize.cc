@@ -163,8 +163,8 @@ Async<void> MicaSnapshots::Shrink(uint64_t bytes) {
   CO_TRY(co_await open_.Quiesce());
   const std::optional<std::array<uint8_t, 16>> no_seal;
   // A write that failed leaves parts of the map that count as changed.
-  const bool nothing_due = image_.superblock.clean && image_.pending.empty() &&
-                           image_.map.checkpoint_slots() == 0;
+  const bool nothing_due =
+      image_.superblock.clean && image_.pending.empty() && image_.map.checkpoint_slots() == 0;
   if (!nothing_due) CO_TRY(co_await open_.committer.CheckpointClean(no_seal, nullptr));
   SizeChange change(bytes);
   Result<void> done = co_await image_.map.Cut(bytes / kSlotBytes);

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "formats/mica/log_replay.h"
 #include "formats/mica/snapshot_io.h"
 
 namespace mica::native {
@@ -168,14 +167,14 @@ Async<std::shared_ptr<OpenImage>> OpenMicaSnapshot(Host& host, std::filesystem::
 }
 
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
-                                               OpenOptions options) {
+                                               OpenOptions options, LogDamage* salvage) {
   CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
-  co_return co_await OpenMicaImage(host, std::move(path), std::move(file), options);
+  co_return co_await OpenMicaImage(host, std::move(path), std::move(file), options, salvage);
 }
 
 Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
                                                 std::unique_ptr<BlockFile> file,
-                                                OpenOptions options) {
+                                                OpenOptions options, LogDamage* salvage) {
   Result<SuperblockChoice> chosen = co_await ReadSuperblock(*file);
   if (!chosen) co_return std::move(chosen).error().WithContext(path.string());
   Result<void> openable = CheckOpenable(chosen->superblock, options.writable);
@@ -192,7 +191,7 @@ Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::pat
   auto open = std::make_shared<OpenImage>(host.loop(), path, std::move(file), *chosen, granted_end);
   if (chosen->superblock.clean) co_return open;
   const ReplayMode mode = options.writable ? ReplayMode::kRecover : ReplayMode::kLook;
-  Result<ReplayOutcome> replayed = co_await ReplayLog(open->image, mode);
+  Result<ReplayOutcome> replayed = co_await ReplayLog(open->image, mode, salvage);
   if (!replayed) co_return std::move(replayed).error().WithContext(path.string());
   if (options.writable && replayed->pages_seen > 0) {
     // Before a slot that was given up is used for anything else: after a crash of the process

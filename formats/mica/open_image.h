@@ -9,6 +9,7 @@
 #include "engine/io/host.h"
 #include "formats/mica/committer.h"
 #include "formats/mica/image.h"
+#include "formats/mica/log_replay.h"
 #include "formats/mica/space_keeper.h"
 #include "formats/mica/space_returner.h"
 
@@ -62,14 +63,15 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
 };
 
 // Opens the file, replays the log if it was not closed cleanly, and, for a writable image, makes
-// the outcome of the replay durable before anything else.
+// the outcome of the replay durable before anything else. With `salvage` a damaged log is replayed
+// as far as it goes, for check and repair.
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
-                                               OpenOptions options);
+                                               OpenOptions options, LogDamage* salvage = nullptr);
 
 // The same with a file that was opened with these options.
 Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
                                                 std::unique_ptr<BlockFile> file,
-                                                OpenOptions options);
+                                                OpenOptions options, LogDamage* salvage = nullptr);
 
 // The snapshot of that name as an image that cannot be written: its map, its size and its history.
 // kNotFound when there is none. Without a lock somebody may delete it meanwhile; what is read is

@@ -161,6 +161,7 @@ void SlotAllocator::Free(SlotRun run) {
 void SlotAllocator::RaiseHighWater(Slot high_water) noexcept {
   high_water_ = std::max(high_water_, high_water);
   hidden_end_ = high_water_;
+  free_ = 0;
   cursor_ = high_water_;
 }
 

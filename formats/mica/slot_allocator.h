@@ -68,9 +68,9 @@ class SlotAllocator {
   void Settle(SlotRun run) noexcept;
   // What the high water mark could be without the free slots below it.
   [[nodiscard]] Slot TrimmedHighWater() const noexcept;
-  // Lowers the high water mark to that, or as far as leaves `keep` slots available: what lies above
-  // a bare slot goes with it.
-  void LowerHighWater(uint64_t keep) noexcept;
+  // Lowers the high water mark to that, or as far as `keep_available` slots stay available: behind
+  // a bare slot nothing is promised, so free slots behind one are lost with the mark.
+  void LowerHighWater(uint64_t keep_available) noexcept;
 
   // ---- space that goes back to the host and comes again ----
 
@@ -92,6 +92,8 @@ class SlotAllocator {
   // The shortest stretch of the file that begins with a bare slot and holds `count` of them, or
   // all there are; slots in use may lie between. Empty when no slot is bare.
   [[nodiscard]] SlotRun BareStretch(uint64_t count) const noexcept;
+  // The next run of at least `count_min` bare slots from `from` on.
+  [[nodiscard]] SlotRun FindBareRun(Slot from, uint32_t count_min) const noexcept;
   // The host has promised space for the whole stretch: its bare slots can be handed out.
   void GrantBare(SlotRun stretch);
   // The file is about to be cut there, at or above the high water mark.

@@ -15,24 +15,26 @@ Slot SlotAllocator::TrimmedHighWater() const noexcept {
   return end;
 }
 
-void SlotAllocator::LowerHighWater(uint64_t keep) noexcept {
-  Slot end = TrimmedHighWater();
-  for (Slot slot = high_water_; slot > end; --slot) {
-    const Slot last = slot - 1;
-    if (bits_.Test(last)) {
+void SlotAllocator::LowerHighWater(uint64_t keep_available) noexcept {
+  const Slot end = TrimmedHighWater();
+  while (high_water_ > end) {
+    const Slot last = high_water_ - 1;
+    const bool is_free = bits_.Test(last);
+    // Behind a bare slot nothing is promised any more; a free one is promised as before.
+    const uint64_t granted_end = is_free ? granted_end_ : std::min<uint64_t>(granted_end_, last);
+    const uint64_t above = granted_end > last ? granted_end - last : 0;
+    const uint64_t available_then = free_ - (is_free ? 1 : 0) + above;
+    if (available_then < available() && available_then < keep_available) break;
+    if (is_free) {
       TakeOut(last);
     } else {
-      if (free_ < keep) {
-        end = slot;
-        break;
-      }
       bare_.Clear(last);
       --bare_count_;
-      granted_end_ = std::min<uint64_t>(granted_end_, last);
     }
+    granted_end_ = granted_end;
+    high_water_ = last;
   }
-  high_water_ = end;
-  cursor_ = std::min(cursor_, end);
+  cursor_ = std::min(cursor_, high_water_);
 }
 
 uint64_t SlotAllocator::host_slots() const noexcept {
@@ -104,6 +106,15 @@ SlotRun SlotAllocator::BareStretch(uint64_t count) const noexcept {
     at = bare_.FindSet(end, high_water_);
   }
   return SlotRun{first, end - first};
+}
+
+SlotRun SlotAllocator::FindBareRun(Slot from, uint32_t count_min) const noexcept {
+  for (Slot at = from;;) {
+    const Slot first = bare_.FindSet(at, high_water_);
+    if (first >= high_water_) return {};
+    at = bare_.FindClear(first, high_water_);
+    if (at - first >= count_min) return SlotRun{first, at - first};
+  }
 }
 
 void SlotAllocator::GrantBare(SlotRun stretch) {

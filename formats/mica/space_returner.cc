@@ -70,6 +70,22 @@ Async<void> SpaceReturner::Punch(SlotRun run) {
   co_return given;
 }
 
+Async<void> SpaceReturner::PunchBareRuns() {
+  const AsyncMutex::Lock walk_lock = co_await space_.walk_mutex().Acquire();
+  for (Slot from = kSlotFirst; !unsupported_ && !image_.poison;) {
+    // While it is held no bare slot is granted, so none is used.
+    const AsyncMutex::Lock size_lock = co_await space_.size_mutex().Acquire();
+    const SlotRun run = image_.slots.FindBareRun(from, kRunSlotsMin);
+    if (run.count == 0) break;
+    from = static_cast<Slot>(run.end());
+    const ByteRange range{SlotOffset(run.first), uint64_t{run.count} * kSlotBytes};
+    const Result<void> given = co_await image_.file->WriteZeroes(range, ZeroMode::kDeallocate);
+    if (!given && given.error().code != Errc::kUnsupported) co_return given;
+    if (!given) unsupported_ = true;
+  }
+  co_return Result<void>();
+}
+
 Async<void> SpaceReturner::CutTail(uint64_t keep_slots) {
   const AsyncMutex::Lock size_lock = co_await space_.size_mutex().Acquire();
   CO_ASSIGN(const uint64_t size, co_await image_.file->Size());

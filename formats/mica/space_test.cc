@@ -50,6 +50,9 @@ TEST(SlotAllocatorReturn, TheMarkGoesDownOverFreeAndBareSlots) {
   slots.Allocate(998);
   slots.Free({950, 50});
   slots.AddBare({940, 10});
+  slots.LowerHighWater(100);
+  EXPECT_EQ(slots.high_water(), 950u);
+  EXPECT_EQ(slots.available(), 150u);
   slots.LowerHighWater(0);
   EXPECT_EQ(slots.high_water(), 940u);
   EXPECT_EQ(slots.bare_slots(), 0u);

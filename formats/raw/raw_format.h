@@ -26,7 +26,7 @@ class RawFormat final : public ImageFormat {
                          const std::filesystem::path& target,
                          const PackOptions& options) const override;
   Async<CheckReport> Check(Host& host, const std::filesystem::path& path,
-                           CheckScope scope) const override;
+                           CheckOptions options) const override;
 };
 
 }  // namespace mica

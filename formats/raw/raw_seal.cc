@@ -135,12 +135,18 @@ Async<PackTotals> RawFormat::Pack(Host& host, const std::filesystem::path& sourc
 }
 
 Async<CheckReport> RawFormat::Check(Host& host, const std::filesystem::path& path,
-                                    CheckScope scope) const {
+                                    CheckOptions options) const {
   CheckReport report;
-  LayerOpenOptions options;
-  CO_ASSIGN(const std::unique_ptr<Layer> layer, co_await Open(host, path, options));
+  if (options.repair != CheckRepair::kNone) {
+    co_return Error{Errc::kUnsupported,
+                    fmt::format("{}: expected no repair to be asked for: a raw image has nothing "
+                                "of its own that could be repaired",
+                                path.string())};
+  }
+  const LayerOpenOptions open_options;
+  CO_ASSIGN(const std::unique_ptr<Layer> layer, co_await Open(host, path, open_options));
   if (!layer->info().sealed) co_return report;
-  if (scope == CheckScope::kMetadata) co_return report;
+  if (options.scope == CheckScope::kMetadata) co_return report;
   CO_ASSIGN(const std::unique_ptr<Sidecar> sidecar, co_await Sidecar::Open(host, path));
   const uint64_t size = layer->info().virtual_size;
   SealDigest seal;
@@ -160,6 +166,7 @@ Async<CheckReport> RawFormat::Check(Host& host, const std::filesystem::path& pat
           fmt::format("the block at guest offset {} does not match its digest", at), guest);
     }
     report.blocks_checked += found.size();
+    if (options.on_progress) options.on_progress(offset + piece.size(), size);
   }
   const std::optional<LayerIdentity> no_parent;
   if (seal.Finish(size, no_parent) != layer->info().identity->digest) {

@@ -128,6 +128,15 @@ TEST_P(HostConformance, StatTellsSizeAndChange) {
   EXPECT_GE(after.modified_ns, before.modified_ns);
 }
 
+TEST_P(HostConformance, SpaceIsTheFileSystems) {
+  CreateWith("file", 1);
+  const HostSpace space = host().Space(Path("file")).value();
+  EXPECT_GT(space.available_bytes, 0u);
+  EXPECT_GE(space.total_bytes, space.available_bytes);
+  EXPECT_EQ(host().Space(Path("file").parent_path())->file_system, space.file_system);
+  EXPECT_EQ(host().Space(Path("missing")).error().code, Errc::kNotFound);
+}
+
 TEST_P(HostConformance, ADirectoryIsNotAFile) {
   CreateWith("file", 1);
   const auto opened =

@@ -226,6 +226,10 @@ class Compare(BlockVerbs):
         report = self.json("check", "--data", self.path("image.mica"), status=2)
         self.assertGreaterEqual(report["corruptions"], 1)
         self.assertEqual(report["findings"][0]["start"], at["start"])
+        repaired = self.json("check", "--data", "-r", "all", "-p", self.path("image.mica"))
+        self.assertEqual(repaired["lost"], [{"start": at["start"], "length": 4096, "reads": "zero"}])
+        self.assertIn("no errors were found", mica("check", "--data", self.path("image.mica")).stdout)
+        mica("compare", copy, self.path("image.mica"), status=1)
 
 
 class Images(BlockVerbs):
@@ -334,11 +338,52 @@ class Images(BlockVerbs):
                 self.assertEqual(read(file)[entry["offset"]:][:entry["length"]], expected)
         self.assertEqual(mica("map", vm).stdout.count("\n"), 4)
 
+    def test_quota(self):
+        master = self.sealed_master(16 * MIB)
+        vm = self.clone(master)
+        self.assertEqual(self.json("info", vm)["quota"], {"hard": 10 << 30, "soft": 0})
+        mica("clone", "-o", "quota=none", master, self.path("free.mica"))
+        self.assertEqual(self.json("info", self.path("free.mica"))["quota"]["hard"], 0)
+        mica("create", self.path("own.mica"), "1G")
+        self.assertEqual(self.json("info", self.path("own.mica"))["quota"]["hard"], 0, "no delta")
+        told = self.json("quota", "--hard", "20M", "--soft", "10M", vm)
+        self.assertEqual((told["hard"], told["soft"]), (20 * MIB, 10 * MIB))
+        self.assertIn("hard: 20 MiB", mica("quota", vm).stdout)
+        self.assertEqual(self.json("quota", "-n", "--hard", "none", vm)["hard"], 0)
+        self.assertEqual(self.json("info", vm)["quota"], {"hard": 20 * MIB, "soft": 10 * MIB})
+        self.refused("quota", "--soft", "21M", vm, status=1, says=["vm.mica", "soft"])
+        self.refused("quota", "--hard", "0", vm, status=1, says=["--hard", "none"])
+        self.refused("quota", master, status=1, says=["master.raw", "raw"])
+
+    def test_compact_and_space(self):
+        master = self.sealed_master(64 * MIB, b"m" * MIB)
+        vm = self.clone(master)
+        with Server(self.directory, vm) as server:
+            handle = server.connect("vm")
+            for at in range(0, 32 * MIB, MIB):
+                handle.pwrite(b"x" * MIB, at)
+            for at in range(0, 32 * MIB, 128 << 10):
+                handle.trim(64 << 10, at)
+        before = self.json("info", vm)
+        space = before["space"]
+        self.assertEqual((space["own"], space["snapshots"], space["shared"]), (16 * MIB, 0, 0))
+        self.assertGreater(space["reclaimable"], 12 * MIB)
+        mica("convert", "-O", "raw", vm, self.path("before.raw"))
+        told = self.json("compact", vm)
+        self.assertGreater(told["moved-bytes"], 6 * MIB)
+        self.assertLess(told["file-size"], 20 * MIB)
+        after = self.json("info", vm)
+        self.assertLess(after["actual-size"], before["actual-size"] - 12 * MIB)
+        self.assertLess(after["space"]["reclaimable"], 2 * MIB)
+        mica("compare", vm, self.path("before.raw"))
+        mica("check", "--data", vm)
+        self.assertIn("reclaimable:", mica("info", vm).stdout)
+
     def test_check(self):
         vm = self.path("vm.mica")
         mica("create", vm, "10M")
         self.assertIn("no errors were found", mica("check", vm).stdout)
-        self.refused("check", "-r", "all", vm, status=1, says=["vm.mica", "-r all"])
+        self.assertEqual(self.json("check", "-r", "all", vm)["repairs"], [])
         self.refused("check", self.path("nothing"), status=1, says=["nothing"])
         self.refused("check", status=1, says=["usage: mica check"])
         with Server(self.directory, vm):

@@ -61,6 +61,50 @@ class FullDisk(harness.TestCase):
             with Server(self.directory, f"vm={vm}") as server:
                 self.check_content(server.connect("vm"), written)
 
+    def test_quota(self):
+        """The quota stops the guest as a full disk does; trimming and raising it let it go on."""
+        vm = self.path("vm.mica")
+        mica("clone", "-o", "quota=16M,quota_soft=8M", self.sealed_master(64 * MIB), vm)
+        with Server(self.directory, f"vm={vm}") as server:
+            handle = server.connect("vm")
+            written = self.write_until_full(handle)
+            self.check_content(handle, written)
+            self.assertLess(os.stat(vm).st_blocks * 512, 17 * MIB)
+            for word in ("soft quota of 8 MiB", "80 % of its quota", "a write was refused"):
+                self.assertIn(word, server.output())
+            handle.pwrite(bytes(range(256)) * 256, 65536)  # rewriting goes on
+            handle.trim(4 * MIB, 65536)
+            handle.flush()
+            handle.pwrite(b"y" * MIB, 60 * MIB)
+            handle.shutdown()
+        mica("quota", "--hard", "64M", vm)
+        with Server(self.directory, f"vm={vm}") as server:
+            handle = server.connect("vm")
+            for at in range(20 * MIB, 40 * MIB, MIB):
+                handle.pwrite(b"z" * MIB, at)
+            handle.shutdown()
+        mica("check", "--data", vm)
+
+    def test_space_returns(self):
+        """Writes go on without reopening when somebody makes room on the host."""
+        master = self.sealed_master(64 * MIB)
+        with SmallDisk(32, self.directory) as small:
+            vm = os.path.join(small, "vm.mica")
+            mica("clone", master, vm)
+            ballast = os.path.join(small, "ballast")
+            with open(ballast, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 14 * MIB)
+            with Server(self.directory, f"vm={vm}") as server:
+                handle = server.connect("vm")
+                written = self.write_until_full(handle)
+                os.unlink(ballast)
+                handle.pwrite(b"z" * (4 * MIB), 60 * MIB)
+                handle.flush()
+                self.check_content(handle, written)
+                self.assertIn("the host has no space", server.output())
+                handle.shutdown()
+            mica("check", "--data", vm)
+
     def write_until_full(self, handle):
         """Random blocks with flushes until ENOSPC; returns what the last good flush covers."""
         generator, flushed, written = random.Random(2), {}, {}

@@ -7,12 +7,13 @@
 
 #include "engine/async/call_on.h"
 #include "engine/async/when_all.h"
+#include "tools/serve/space_watch.h"
 
 namespace mica {
 
 namespace {
 
-Async<void> OpenInto(ServeLoops& loops, ExportKeeper::Entry& entry) {
+Async<void> OpenInto(ServeLoops& loops, ExportKeeper::Entry& entry, nbd::EventLog& log) {
   ServeAccess access;
   access.parents = &loops.parents(entry.shard);
   access.read_only = entry.config.read_only;
@@ -21,6 +22,7 @@ Async<void> OpenInto(ServeLoops& loops, ExportKeeper::Entry& entry) {
   ExportWord word{entry.config.name, entry.config.file};
   CO_ASSIGN(entry.image,
             co_await OpenServedImage(loops.host(entry.shard), std::move(word), std::move(access)));
+  WatchQuota(entry.image, log);
   co_return Result<void>();
 }
 
@@ -64,7 +66,7 @@ Async<void> ExportKeeper::Add(ExportConfig config) {
   entry.config = std::move(config);
   entry.shard = LeastUsedShard();
   EventLoop& home = loops_.loop(entry.shard);
-  const std::function<Async<void>()> open = [&] { return OpenInto(loops_, entry); };
+  const std::function<Async<void>()> open = [&] { return OpenInto(loops_, entry, log_); };
   Result<void> done = co_await CallOn(server_.loop(), home, open);
   if (!done) {
     entries_.erase(name);

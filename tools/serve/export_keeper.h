@@ -21,7 +21,8 @@ namespace mica {
 class ExportKeeper {
  public:
   // The server has a shard for each of the loops, by the same numbers.
-  ExportKeeper(ServeLoops& loops, nbd::Server& server) : loops_(loops), server_(server) {}
+  ExportKeeper(ServeLoops& loops, nbd::Server& server, nbd::EventLog& log)
+      : loops_(loops), server_(server), log_(log) {}
   ExportKeeper(const ExportKeeper&) = delete;
   ExportKeeper& operator=(const ExportKeeper&) = delete;
   // After CloseAll.
@@ -66,6 +67,7 @@ class ExportKeeper {
 
   ServeLoops& loops_;
   nbd::Server& server_;
+  nbd::EventLog& log_;
   Entries entries_;
 };
 

@@ -122,7 +122,7 @@ Async<ExitStatus> ServeProgram::Run() {
                                       IndexNoteFrom(request_.log_from)));
   server_ = std::make_unique<nbd::Server>(context_.loop, request_.config.server, log_);
   for (size_t i = 1; i < loops_->size(); ++i) server_->AddLoop(loops_->loop(i));
-  keeper_ = std::make_unique<ExportKeeper>(*loops_, *server_);
+  keeper_ = std::make_unique<ExportKeeper>(*loops_, *server_, log_);
   Result<void> served = co_await OpenExports();
   if (served) served = co_await ServeUntilStopped();
   const Result<void> closed = co_await keeper_->CloseAll();
@@ -177,6 +177,7 @@ Result<void> ServeProgram::ServeStdio() {
 }
 
 void ServeProgram::StartOutlets() {
+  space_watch_.emplace(context_.host, *keeper_, log_);
   control_ = std::make_unique<Control>(*server_, *keeper_, log_, MakeHooks());
   control_server_ = std::make_unique<SmallServer>(
       context_.loop, log_,
@@ -196,6 +197,7 @@ void ServeProgram::StartOutlets() {
 }
 
 Task<void> ServeProgram::StopOutlets() {
+  space_watch_.reset();
   metrics_file_.reset();
   co_await control_server_->Stop();
   co_await metrics_server_->Stop();

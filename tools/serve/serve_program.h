@@ -14,6 +14,7 @@
 #include "tools/serve/metrics_outlets.h"
 #include "tools/serve/serve_loops.h"
 #include "tools/serve/small_server.h"
+#include "tools/serve/space_watch.h"
 #include "tools/serve/stdio_connection.h"
 #include "tools/serve_log.h"
 #include "tools/stop_signal.h"
@@ -73,6 +74,7 @@ class ServeProgram {
   std::unique_ptr<SmallServer> control_server_;
   std::unique_ptr<SmallServer> metrics_server_;
   std::unique_ptr<MetricsFileTimer> metrics_file_;
+  std::optional<HostSpaceWatch> space_watch_;
   std::optional<PidFile> pid_file_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/chain_difference.h"
+#include "engine/space_control.h"
 #include "formats/open_chain.h"
 #include "formats/parent_path.h"
 #include "formats/registry.h"
@@ -76,6 +77,11 @@ Async<void> CreateDelta(Host& host, const RebaseImages& images, path delta) {
   CreateOptions options;
   options.virtual_size = std::max(images.vm->info().size, images.target->info().size);
   options.parent = ParentReference{recorded, target.format, target.identity};
+  if (const SpaceControl* const space = images.vm->layer(0).controls().space; space != nullptr) {
+    const SpaceQuota quota = space->quota();  // the VM's, whatever it stands on
+    if (quota.hard_bytes != 0) options.extra["quota"] = std::to_string(quota.hard_bytes);
+    if (quota.soft_bytes != 0) options.extra["quota_soft"] = std::to_string(quota.soft_bytes);
+  }
   co_return co_await format->Create(host, delta, options);
 }
 

@@ -31,7 +31,8 @@ Async<RebaseImages> OpenImages(Host& host, std::filesystem::path vm, std::filesy
 Async<void> CloseImages(RebaseImages& images);
 
 // A new, empty delta over the target at `path`, made for the VM's size (or the target's, if that is
-// larger); the parent is recorded relative to the delta's directory.
+// larger); the parent is recorded relative to the delta's directory. It has the
+// VM's quota.
 Async<void> CreateDelta(Host& host, const RebaseImages& images, std::filesystem::path path);
 
 }  // namespace mica::rebase
