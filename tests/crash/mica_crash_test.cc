@@ -26,6 +26,7 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
 }
 
 uint64_t cuts_made = 0;
+uint64_t compacted_bytes = 0;
 
 // Cuts the power at every change of one workload.
 class Cutter {
@@ -142,6 +143,7 @@ class MicaCrash : public ::testing::TestWithParam<ParentKind> {
       workload.host().disk().SetSpaceLimit(UINT64_MAX);
       workload.RunToCleanEnd();
       ASSERT_EQ(workload.failure(), "") << "seed " << seed;
+      compacted_bytes += workload.compacted_bytes();
     }
     fmt::print("{} cuts so far\n", cuts_made);
   }
@@ -171,6 +173,7 @@ TEST_P(MicaCrashSnapshots, SnapshotsSurviveAPowerCutAtEveryHostWrite) {
   options.phases = 6;
   options.snapshots = true;
   Run(kCutsPerTest / 4, options, false);
+  fmt::print("{} bytes moved by compacting\n", compacted_bytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Parents, MicaCrashSnapshots,

@@ -12,6 +12,7 @@
 #include "engine/image_chain.h"
 #include "engine/io/memory_host.h"
 #include "engine/snapshot_control.h"
+#include "engine/space_control.h"
 #include "tests/crash/snapshot_model.h"
 
 namespace mica::testing {
@@ -28,8 +29,8 @@ struct WorkloadOptions {
   uint64_t log_bytes_max = 32 * 4096;
   uint64_t space_limit = UINT64_MAX;  // of the host's disk
   uint64_t delay_turns = 3;           // see FaultPlan::DelayCalls
-  // Snapshots are made and deleted while others write; between phases the disk goes back to one of
-  // them, becomes smaller and larger.
+  // Snapshots are made and deleted and the image is compacted while others write; between phases
+  // the disk goes back to a snapshot, becomes smaller and larger.
   bool snapshots = false;
 };
 
@@ -59,6 +60,8 @@ class Workload {
   [[nodiscard]] MemoryHost& host() noexcept { return *host_; }
   [[nodiscard]] const DiskModel& model() const noexcept { return model_; }
   [[nodiscard]] const SnapshotModel& snapshots() const noexcept { return snapshots_; }
+  // That compacting has moved.
+  [[nodiscard]] uint64_t compacted_bytes() const noexcept { return compacted_bytes_; }
 
   // Makes the image and its parent, durably.
   void Create();
@@ -88,6 +91,7 @@ class Workload {
   Async<void> ChangeSnapshots(Prng& prng);
   Async<void> MakeSnapshot();
   Async<void> DeleteSnapshot(std::string name);
+  Async<void> Compact();
   std::string PickSnapshot(Prng& prng) const;
   void ResolveSnapshots();
   void ReplaceDisk(Prng& prng);
@@ -104,6 +108,7 @@ class Workload {
   DiskModel model_;
   SnapshotModel snapshots_;
   uint32_t snapshots_made_ = 0;
+  uint64_t compacted_bytes_ = 0;
   std::unique_ptr<ImageChain> chain_;
   bool errors_expected_ = false;
   std::string failure_;

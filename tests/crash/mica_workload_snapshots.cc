@@ -124,6 +124,7 @@ std::string Workload::PickSnapshot(Prng& prng) const {
 }
 
 Async<void> Workload::ChangeSnapshots(Prng& prng) {
+  if (prng.OneIn(4)) co_return co_await Compact();
   const bool full = snapshots_.all().size() >= kSnapshotsMax;
   if (!full && !prng.OneIn(3)) co_return co_await MakeSnapshot();
   const std::string name = PickSnapshot(prng);
@@ -147,6 +148,14 @@ Async<void> Workload::DeleteSnapshot(std::string name) {
   const Result<void> done = co_await Control().Delete(name);
   snapshots_.EndDelete(name, done.has_value());
   co_return done;
+}
+
+Async<void> Workload::Compact() {
+  const std::function<void(const CompactProgress&)> no_progress;
+  SpaceControl& control = *chain_->layer(0).controls().space;
+  CO_ASSIGN(const CompactReport report, co_await control.Compact(no_progress));
+  compacted_bytes_ += report.moved_bytes;
+  co_return Result<void>();
 }
 
 // After opening: what is there now has been made durable, or was.

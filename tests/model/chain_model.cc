@@ -123,7 +123,7 @@ Async<void> ChainModel::CloseDisk() {
 }
 
 Async<void> ChainModel::Round() {
-  switch (prng_.Below(18)) {
+  switch (prng_.Below(19)) {
     case 0:
       co_return co_await Reopen();
     case 1:
@@ -137,6 +137,8 @@ Async<void> ChainModel::Round() {
       co_return co_await Resize();
     case 5:
       co_return co_await UseSnapshots();
+    case 6:
+      co_return co_await Compact();
     default:
       doing_ = "requests";
       co_return co_await Batch();

@@ -69,6 +69,7 @@ class ChainModel {
   Async<void> CommitFile(std::filesystem::path path);
   Async<void> Resize();
   Async<void> UseSnapshots();
+  Async<void> Compact();
   [[nodiscard]] Result<void> Refused(const Error& error) const;
   Async<void> Compare();
   [[nodiscard]] Result<void> Wrong(std::string what) const;

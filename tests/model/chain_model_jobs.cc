@@ -3,14 +3,26 @@
 // the state it goes back to.
 #include <fmt/format.h>
 
+#include "engine/async/when_all.h"
 #include "engine/jobs/flatten.h"
 #include "engine/jobs/reparent.h"
 #include "engine/snapshot_control.h"
+#include "engine/space_control.h"
 #include "formats/open_commit.h"
 #include "formats/registry.h"
 #include "tests/model/chain_model.h"
 
 namespace mica::testing {
+
+namespace {
+
+Async<void> CompactOnce(SpaceControl& control) {
+  const std::function<void(const CompactProgress&)> no_progress;
+  CO_TRY(co_await control.Compact(no_progress));
+  co_return Result<void>();
+}
+
+}  // namespace
 
 // Closed cleanly, or abandoned after a flush as by a process that is killed.
 Async<void> ChainModel::Reopen() {
@@ -144,6 +156,17 @@ Async<void> ChainModel::UseSnapshots() {
   CO_TRY(co_await CloseDisk());
   reference_ = chosen->second;
   CO_TRY(co_await OpenDisk());
+  co_return co_await CheckAll();
+}
+
+// While the guest goes on.
+Async<void> ChainModel::Compact() {
+  doing_ = "compact";
+  SpaceControl& control = *chain_->layer(0).controls().space;
+  std::vector<Async<void>> both;
+  both.push_back(CompactOnce(control));
+  both.push_back(Batch());
+  CO_TRY(co_await WhenAll(host_.loop(), std::move(both)));
   co_return co_await CheckAll();
 }
 
