@@ -17,6 +17,7 @@
 #include "engine/io/host.h"
 #include "engine/layer.h"
 #include "formats/check.h"
+#include "formats/size_estimate.h"
 
 namespace mica {
 
@@ -73,6 +74,9 @@ class ImageFormat {
   // into place and syncs the directory.
   virtual Async<void> Create(Host& host, const std::filesystem::path& path,
                              const CreateOptions& options) const = 0;
+
+  // How large an image of that size becomes that is filled once.
+  [[nodiscard]] virtual std::unique_ptr<SizeEstimate> EstimateSize(uint64_t virtual_size) const = 0;
 
   // Makes the image immutable and gives it an identity; see docs. The file must be writable.
   virtual Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const = 0;

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <charconv>
+
 namespace mica {
 
 Result<void> ParseKeyValues(std::string_view text, std::map<std::string, std::string>& into) {

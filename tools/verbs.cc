@@ -22,6 +22,7 @@ constexpr std::array kVerbs{
     &AddCompact,
     &AddCompare,
     &AddConvert,
+    &AddMeasure,
     &AddCommit,
     &AddFlatten,
     &AddReparent,

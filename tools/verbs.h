@@ -26,6 +26,7 @@ Verb AddQuota(CLI::App& program);
 Verb AddCompact(CLI::App& program);
 Verb AddCompare(CLI::App& program);
 Verb AddConvert(CLI::App& program);
+Verb AddMeasure(CLI::App& program);
 Verb AddCommit(CLI::App& program);
 Verb AddFlatten(CLI::App& program);
 Verb AddReparent(CLI::App& program);

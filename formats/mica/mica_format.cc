@@ -9,6 +9,7 @@
 #include "engine/base/parse_size.h"
 #include "formats/identity_text.h"
 #include "formats/mica/mica_layer.h"
+#include "formats/mica/mica_size_estimate.h"
 #include "formats/mica/packed/packed_layer.h"
 #include "formats/mica/packed/packer.h"
 
@@ -128,6 +129,10 @@ Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem
   std::unique_ptr<Layer> layer =
       std::make_unique<native::MicaLayer>(std::move(open), options.writable);
   co_return layer;
+}
+
+std::unique_ptr<SizeEstimate> MicaFormat::EstimateSize(uint64_t virtual_size) const {
+  return std::make_unique<native::MicaSizeEstimate>(virtual_size);
 }
 
 Async<void> MicaFormat::Create(Host& host, const std::filesystem::path& path,

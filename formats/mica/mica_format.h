@@ -23,6 +23,7 @@ class MicaFormat final : public ImageFormat {
   Async<void> Create(Host& host, const std::filesystem::path& path,
                      const CreateOptions& options) const override;
   // Of a sealed image: its identity, and nothing is changed.
+  [[nodiscard]] std::unique_ptr<SizeEstimate> EstimateSize(uint64_t virtual_size) const override;
   Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const override;
   // An image with snapshots is not, nor one that is packed already.
   Async<void> CheckPackable(Host& host, const std::filesystem::path& path,

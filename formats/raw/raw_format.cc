@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "formats/raw/raw_layer.h"
+#include "formats/raw/raw_size_estimate.h"
 #include "formats/raw/sidecar.h"
 
 namespace mica {
@@ -73,6 +74,10 @@ Async<std::unique_ptr<Layer>> RawFormat::Open(Host& host, const std::filesystem:
   std::unique_ptr<Layer> layer =
       std::make_unique<RawLayer>(std::move(file), std::move(info), std::move(sidecar));
   co_return layer;
+}
+
+std::unique_ptr<SizeEstimate> RawFormat::EstimateSize(uint64_t virtual_size) const {
+  return std::make_unique<RawSizeEstimate>(virtual_size);
 }
 
 Async<void> RawFormat::Create(Host& host, const std::filesystem::path& path,

@@ -16,6 +16,7 @@ class RawFormat final : public ImageFormat {
                                      const LayerOpenOptions& options) const override;
   Async<void> Create(Host& host, const std::filesystem::path& path,
                      const CreateOptions& options) const override;
+  [[nodiscard]] std::unique_ptr<SizeEstimate> EstimateSize(uint64_t virtual_size) const override;
   Async<LayerIdentity> Seal(Host& host, const std::filesystem::path& path) const override;
   // A sealed file: the sidecar's own hashes, and with kMetadataAndData every block against its
   // digest. An unsealed one has nothing to check.

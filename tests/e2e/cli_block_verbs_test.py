@@ -59,6 +59,50 @@ class BlockVerbs(harness.TestCase):
         return sorted(os.listdir(self.directory))
 
 
+class Measure(BlockVerbs):
+    def test_tells_what_a_conversion_takes(self):
+        patterns = {"empty": bytes(48 * MIB), "scattered": scribbled(64 * MIB, 30, pieces=300),
+                    "full": random.Random(SEED).randbytes(40 * MIB), "odd": scribbled(9 * MIB + 777, 31)}
+        for name, content in patterns.items():
+            with self.subTest(name):
+                source = self.raw(f"{name}.raw", content)
+                sizes = self.json("measure", source)
+                mica("convert", "-O", "mica", source, self.path(f"{name}.mica"))
+                self.bounds(self.path(f"{name}.mica"), sizes["required"])
+                self.assertGreater(sizes["fully-allocated"], len(content))
+                raw = self.json("measure", "-O", "raw", source)
+                data = sum(1 for at in range(0, len(content), 4096) if any(content[at:at + 4096]))
+                self.assertLessEqual(raw["required"], 4096 * data)
+                self.assertGreater(raw["required"], 4096 * (data - 1))
+                self.assertEqual(raw["fully-allocated"], len(content))
+
+    def bounds(self, image, required):
+        actual = self.json("info", image)["file-size"]
+        self.assertLessEqual(actual, required)
+        self.assertLessEqual(required, actual * 1.02 + 2.5 * MIB)
+
+    def test_with_a_parent_only_what_differs_counts(self):
+        content = bytearray(scribbled(32 * MIB, 32))
+        parent = self.raw("parent.raw", content)
+        mica("seal", parent)
+        for at in range(0, 32 * MIB, MIB):
+            content[at:at + 8192] = bytes(8192) if at % (2 * MIB) else b"y" * 8192
+        source = self.raw("source.raw", content)
+        sizes = self.json("measure", "-b", parent, "-F", "raw", source)
+        self.assertLess(sizes["required"], 3 * MIB)
+        mica("convert", "-O", "mica", "-b", parent, "-F", "raw", source, self.path("delta.mica"))
+        self.bounds(self.path("delta.mica"), sizes["required"])
+
+    def test_of_a_new_image_and_what_is_wrong(self):
+        sizes = self.json("measure", "--size", "1T")
+        self.assertLess(sizes["required"], 4 * MIB)
+        self.assertGreater(sizes["fully-allocated"], 1 << 40)
+        self.assertLess(sizes["fully-allocated"], 1.01 * (1 << 40))
+        self.refused("measure", status=1, says=["--size"])
+        self.refused("measure", "--size", "1M", self.raw("a.raw", b"x"), status=1, says=["either"])
+        self.refused("measure", self.path("none.raw"), status=1, says=["none.raw"])
+
+
 class Convert(BlockVerbs):
     def test_round_trips_of_any_size(self):
         for number, size in enumerate((1, 511, 512, 4095, 4096, 4097, MIB, 7 * MIB + 12345, 20 * MIB)):
