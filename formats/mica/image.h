@@ -43,7 +43,7 @@ struct Image {
 
   EventLoop& loop;
   const std::filesystem::path path;
-  const std::unique_ptr<BlockFile> file;
+  std::unique_ptr<BlockFile> file;
 
   Superblock superblock;         // the newest durable one
   uint32_t superblock_position;  // the slot it is in; the other one is written first

@@ -124,7 +124,7 @@ Async<std::unique_ptr<Layer>> MicaFormat::Open(Host& host, const std::filesystem
     co_return std::make_unique<native::MicaLayer>(std::move(view), false);
   }
   CO_ASSIGN(std::shared_ptr<native::OpenImage> open,
-            co_await native::OpenMicaImage(host, path, std::move(file), host_options));
+            co_await native::OpenMicaImage(host.loop(), path, std::move(file), host_options));
   if (options.cache_limit != nullptr) open->image.map.ShareLimit(options.cache_limit);
   std::unique_ptr<Layer> layer =
       std::make_unique<native::MicaLayer>(std::move(open), options.writable);

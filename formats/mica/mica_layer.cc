@@ -127,11 +127,25 @@ Async<void> MicaLayer::Flush() {
 Async<void> MicaLayer::Close() {
   CO_TRY(co_await open_->Quiesce());
   if (!info_.writable) co_return Result<void>();
-  if (image_.superseded && !image_.poison) co_return Result<void>();
+  if (image_.superseded && !image_.poison) co_return co_await CloseSuperseded();
   CO_TRY(image_.CheckHealthy());
-  if (image_.superblock.clean && image_.pending.empty()) co_return Result<void>();
+  if (image_.superblock.clean && image_.pending.empty()) {
+    // A snapshot may have been deleted all the same.
+    co_return co_await open_->GiveBackIfWorthIt();
+  }
   const std::optional<std::array<uint8_t, 16>> no_seal;
   co_return co_await open_->CloseClean(no_seal);
+}
+
+// The file holds another disk now, and durably so; what only the one of this layer used goes back
+// to the host. Who opens it next meets the errors.
+Async<void> MicaLayer::CloseSuperseded() {
+  OpenOptions options;
+  options.writable = true;
+  const Result<std::shared_ptr<OpenImage>> now =
+      co_await OpenMicaImage(image_.loop, image_.path, std::move(image_.file), options);
+  if (now) static_cast<void>(co_await (*now)->GiveBack());
+  co_return Result<void>();
 }
 
 }  // namespace mica::native

@@ -45,6 +45,7 @@ class MicaLayer final : public Layer, private ParentControl {
   };
 
   [[nodiscard]] Result<void> CheckWritable() const;
+  Async<void> CloseSuperseded();
   Async<void> LoadAndPin(uint64_t first_block, uint64_t end_block);
   void UnpinAll(uint64_t first_block, uint64_t end_block);
   [[nodiscard]] SpaceUse UseOf(uint64_t first_block, uint64_t end_block);

@@ -13,6 +13,8 @@ namespace {
 constexpr std::chrono::seconds kTimerPeriod{1};
 // What an idle image keeps of its map, beside changes that are not checkpointed.
 constexpr size_t kIdleMapBytes = size_t{1} << 20;
+// The map of a file of this size is read in a moment.
+constexpr uint64_t kQuickWalkSlots = (uint64_t{16} << 30) / kSlotBytes;
 constexpr uint64_t kParkedSlotsMax = (uint64_t{256} << 20) / kSlotBytes;
 
 Result<void> CheckOpenable(const Superblock& superblock, bool writable) {
@@ -124,11 +126,33 @@ Async<void> OpenImage::CloseClean(std::optional<std::array<uint8_t, 16>> seal_di
     CO_TRY(co_await committer.Flush());  // they are free then, and the last checkpoint can be low
   }
   CO_TRY(co_await committer.CheckpointClean(seal_digest, nullptr));
-  image.slots.LowerHighWater(0);
-  const Result<void> given = co_await returner.PunchFreeRuns(0);
+  co_return co_await GiveBackIfWorthIt();
+}
+
+Async<void> OpenImage::GiveBackIfWorthIt() {
+  const bool much = image.slots.freed_total() >= SpaceReturner::kRunSlotsMin;
+  if (much || space.has_hidden_again()) co_return co_await GiveBack();
+  co_return co_await CutEnd();
+}
+
+Async<void> OpenImage::GiveBack() {
+  Result<void> given;
+  if (image.slots.hidden_end() > kQuickWalkSlots) {
+    given = co_await returner.PunchFreeRuns(0);
+  } else {
+    given = co_await space.Walk();
+    if (given) given = co_await returner.PunchAllRuns();
+  }
   static_cast<void>(given);  // then some of it stays, for the next who opens the image
-  // Now no superblock expects any of that room.
-  co_return co_await image.file->Resize(SlotOffset(image.superblock.high_water));
+  co_return co_await CutEnd();
+}
+
+// No superblock expects any of the room beyond.
+Async<void> OpenImage::CutEnd() {
+  const uint64_t end = SlotOffset(image.superblock.high_water);
+  CO_ASSIGN(const uint64_t size, co_await image.file->Size());
+  if (size <= end) co_return Result<void>();
+  co_return co_await image.file->Resize(end);
 }
 
 void OpenImage::Abandon() noexcept {
@@ -169,10 +193,10 @@ Async<std::shared_ptr<OpenImage>> OpenMicaSnapshot(Host& host, std::filesystem::
 Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path path,
                                                OpenOptions options, LogDamage* salvage) {
   CO_ASSIGN(std::unique_ptr<BlockFile> file, co_await host.Open(path, options));
-  co_return co_await OpenMicaImage(host, std::move(path), std::move(file), options, salvage);
+  co_return co_await OpenMicaImage(host.loop(), std::move(path), std::move(file), options, salvage);
 }
 
-Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
+Async<std::shared_ptr<OpenImage>> OpenMicaImage(EventLoop& loop, std::filesystem::path path,
                                                 std::unique_ptr<BlockFile> file,
                                                 OpenOptions options, LogDamage* salvage) {
   Result<SuperblockChoice> chosen = co_await ReadSuperblock(*file);
@@ -188,7 +212,7 @@ Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::pat
                     fmt::format("{}: truncated: {} bytes long, expected at least {}", path.string(),
                                 size, uint64_t{needed} * kSlotBytes)};
   }
-  auto open = std::make_shared<OpenImage>(host.loop(), path, std::move(file), *chosen, granted_end);
+  auto open = std::make_shared<OpenImage>(loop, path, std::move(file), *chosen, granted_end);
   if (chosen->superblock.clean) co_return open;
   const ReplayMode mode = options.writable ? ReplayMode::kRecover : ReplayMode::kLook;
   Result<ReplayOutcome> replayed = co_await ReplayLog(open->image, mode, salvage);

@@ -39,6 +39,12 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
   // Quiesces, marks the image clean, and sealed when a digest is given, and gives the room beyond
   // the last slot in use back to the host. Nothing may come after.
   Async<void> CloseClean(std::optional<std::array<uint8_t, 16>> seal_digest);
+  // Of an image at rest: long runs of free slots and what lies beyond the last slot in use go back
+  // to the host. Reads the whole map, unless the file is very large: then only what was freed since
+  // it was opened is given back. Nothing may come after.
+  Async<void> GiveBack();
+  // The same when enough has become free since it was opened; otherwise only the end goes.
+  Async<void> GiveBackIfWorthIt();
   // Starts no more; what runs goes on by itself to its end.
   void Abandon() noexcept;
 
@@ -53,6 +59,7 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
   void Start(Task<void> (*work)(Self));
   void Ended();
   void OnTimer();
+  Async<void> CutEnd();
   [[nodiscard]] bool HasBacklog() const noexcept;
 
   uint32_t running_ = 0;
@@ -69,7 +76,7 @@ Async<std::shared_ptr<OpenImage>> OpenMicaFile(Host& host, std::filesystem::path
                                                OpenOptions options, LogDamage* salvage = nullptr);
 
 // The same with a file that was opened with these options.
-Async<std::shared_ptr<OpenImage>> OpenMicaImage(Host& host, std::filesystem::path path,
+Async<std::shared_ptr<OpenImage>> OpenMicaImage(EventLoop& loop, std::filesystem::path path,
                                                 std::unique_ptr<BlockFile> file,
                                                 OpenOptions options, LogDamage* salvage = nullptr);
 

@@ -142,6 +142,7 @@ Async<void> SpaceKeeper::Walk() {
 Async<void> SpaceKeeper::Rehide() {
   const AsyncMutex::Lock lock = co_await walked_.Acquire();  // a walk knows only what was hidden
   image_.slots.Hide();
+  hidden_again_ = true;
   co_return Result<void>();
 }
 

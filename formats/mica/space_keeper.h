@@ -24,6 +24,7 @@ class SpaceKeeper {
   // Much of what lies below the high water mark may be free that was not: a walk will find out,
   // when room is needed.
   Async<void> Rehide();
+  [[nodiscard]] bool has_hidden_again() const noexcept { return hidden_again_; }
 
   // Whether growing ahead of need, or the walk for free slots, would be a good thing to do in the
   // background now.
@@ -56,6 +57,7 @@ class SpaceKeeper {
   Image& image_;
   AsyncMutex growing_;
   AsyncMutex walked_;
+  bool hidden_again_ = false;
   bool walk_wanted_ = false;  // the file has grown although there may be free slots inside
 };
 

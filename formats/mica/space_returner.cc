@@ -70,6 +70,17 @@ Async<void> SpaceReturner::Punch(SlotRun run) {
   co_return given;
 }
 
+// Nobody asks for slots any more, so free ones need no promise either.
+Async<void> SpaceReturner::PunchAllRuns() {
+  for (Slot from = kSlotFirst;;) {
+    const SlotRun run = image_.slots.TakeFreeRun(from, 1, kRunSlotsMax);
+    if (run.count == 0) break;
+    image_.slots.AddBare(run);
+    from = static_cast<Slot>(run.end());
+  }
+  co_return co_await PunchBareRuns();
+}
+
 Async<void> SpaceReturner::PunchBareRuns() {
   const AsyncMutex::Lock walk_lock = co_await space_.walk_mutex().Acquire();
   for (Slot from = kSlotFirst; !unsupported_ && !image_.poison;) {

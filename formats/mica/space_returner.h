@@ -25,6 +25,8 @@ class SpaceReturner {
   // Gives back free runs of at least kRunSlotsMin until only `keep_slots` spare ones are left.
   // kUnsupported hosts are remembered and left alone. Errors of the host end it; nothing is lost.
   Async<void> PunchFreeRuns(uint64_t keep_slots);
+  // Of an image that nobody writes any more, after a walk: all free runs of at least kRunSlotsMin.
+  Async<void> PunchAllRuns();
   // After a walk: free runs whose space the host may hold without having promised it.
   Async<void> PunchBareRuns();
   // Cuts the file after the last slot that anything on the disk expects, and `keep_slots` more.

@@ -98,8 +98,8 @@ class Measure(BlockVerbs):
         self.assertLess(sizes["required"], 4 * MIB)
         self.assertGreater(sizes["fully-allocated"], 1 << 40)
         self.assertLess(sizes["fully-allocated"], 1.01 * (1 << 40))
-        self.refused("measure", status=1, says=["--size"])
-        self.refused("measure", "--size", "1M", self.raw("a.raw", b"x"), status=1, says=["either"])
+        self.refused("measure", status=2, says=["--size"])
+        self.refused("measure", "--size", "1M", self.raw("a.raw", b"x"), status=2, says=["either"])
         self.refused("measure", self.path("none.raw"), status=1, says=["none.raw"])
 
 
@@ -395,8 +395,8 @@ class Images(BlockVerbs):
         self.assertIn("hard: 20 MiB", mica("quota", vm).stdout)
         self.assertEqual(self.json("quota", "-n", "--hard", "none", vm)["hard"], 0)
         self.assertEqual(self.json("info", vm)["quota"], {"hard": 20 * MIB, "soft": 10 * MIB})
-        self.refused("quota", "--soft", "21M", vm, status=1, says=["vm.mica", "soft"])
-        self.refused("quota", "--hard", "0", vm, status=1, says=["--hard", "none"])
+        self.refused("quota", "--soft", "21M", vm, status=2, says=["vm.mica", "soft"])
+        self.refused("quota", "--hard", "0", vm, status=2, says=["--hard", "none"])
         self.refused("quota", master, status=1, says=["master.raw", "raw"])
 
     def test_compact_and_space(self):
