@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The NBD path over a unix socket and TCP: mica on a delta, qemu-nbd on a qcow2 overlay and nbdkit on a plain
 file, over the same bytes, all of them in the page cache. Small reads at several depths, first and repeated writes,
-streams, copies by nbdcopy, system calls per request.
+streams, copies by nbdcopy in clear and through TLS; with --calls system calls per request, with --bench the reads of
+one connection beside a server without a disk.
 
 The servers take turns within each job, so that what else the machine does hits all alike. How to read the ratios:
 bench/README.md.
 
-  bench/peers/nbd_matrix.py --mica build/release/tools/mica [--dir DIR] [--rounds N] [--seconds S] [--only TEXT]
+  bench/peers/nbd_matrix.py --mica build/release/tools/mica [--bench build/release/bench] [--calls] [--dir DIR]
+                            [--rounds N] [--seconds S] [--only TEXT]
 """
 
 import argparse
@@ -29,6 +31,8 @@ from harness import run  # noqa: E402
 
 DISK = 256 << 20
 NAME = "vm"
+KINDS = ("mica", "qemu-nbd", "nbdkit")
+USER, KEY = "bench", "9f" * 32  # of TLS with a pre-shared key
 
 
 def free_port():
@@ -47,6 +51,8 @@ class Peer:
 
     def wait_for(self, uri):
         for _ in range(500):
+            if any(process.poll() is not None for process in self.processes):
+                raise AssertionError(f"{self.processes[0].args} has ended")
             if subprocess.run(["nbdinfo", "--size", uri], capture_output=True, check=False).returncode == 0:
                 return
             time.sleep(0.02)
@@ -59,32 +65,54 @@ class Peer:
             process.wait(timeout=60)
 
 
+def masters(directory):
+    """One for each server that wants one: mica and QEMU do not let each other have the same file."""
+    paths = {kind: os.path.join(directory, f"{kind}.raw") for kind in KINDS}
+    with open(paths["mica"], "wb") as file:
+        file.write(os.urandom(DISK))
+    for kind in KINDS[1:]:
+        run("cp", "--reflink=auto", paths["mica"], paths[kind])
+    harness.mica("seal", paths["mica"])
+    return paths
+
+
+def fresh_image(kind, directory, master):
+    image = os.path.join(directory, f"vm.{kind}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(image)
+    if kind == "mica":
+        harness.mica("clone", master, image)
+    elif kind == "qemu-nbd":
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", master, "-F", "raw", image)
+    else:
+        run("cp", "--reflink=auto", master, image)
+    return image
+
+
 def start(kind, directory, master, transport):
-    """Starts a server of a kind; returns it, its URI and the number of its process."""
-    path = os.path.join(directory, f"{kind}.socket")
+    """Starts a server of a kind over "unix", "tcp" or "tls" (through a unix socket); returns it and its URI."""
+    path, keys = os.path.join(directory, f"{kind}.socket"), os.path.join(directory, "keys.psk")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    port = free_port()
-    unix = transport == "unix"
+    port, image = free_port(), fresh_image(kind, directory, master)
+    tcp, tls = transport == "tcp", transport == "tls"
+    if tls:
+        with open(keys, "w", encoding="ascii") as file:
+            file.write(f"{USER}:{KEY}\n")
     if kind == "mica":
-        image = os.path.join(directory, "vm.mica")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(image)
-        harness.mica("clone", master, image)
-        where = ["--socket", path] if unix else ["--listen", f"127.0.0.1:{port}"]
-        command = [harness.MICA, "serve", *where, "--quiet", f"{NAME}={image}"]
+        command = [harness.MICA, "serve", *(("--listen", f"127.0.0.1:{port}") if tcp else ("--socket", path)),
+                   *(("--tls-psk", keys) if tls else ()), "--quiet", f"{NAME}={image}"]
     elif kind == "qemu-nbd":
-        image = os.path.join(directory, "vm.qcow2")
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", master, "-F", "raw", image)
-        where = ["--socket", path] if unix else ["--bind=127.0.0.1", f"--port={port}"]
-        command = ["qemu-nbd", "--persistent", "--shared=0", "--format=qcow2", "--discard=unmap", *where,
+        command = ["qemu-nbd", "--persistent", "--shared=0", "--format=qcow2", "--discard=unmap",
+                   *(("--bind=127.0.0.1", f"--port={port}") if tcp else ("--socket", path)),
+                   *((f"--object=tls-creds-psk,id=t,endpoint=server,dir={directory}", "--tls-creds=t") if tls else ()),
                    f"--export-name={NAME}", image]
     else:
-        image = os.path.join(directory, "vm.raw")
-        run("cp", "--reflink=auto", master, image)
-        where = ["-U", path] if unix else ["-i", "127.0.0.1", "-p", str(port)]
-        command = ["nbdkit", "-f", *where, "file", image]
-    uri = f"nbd+unix:///{NAME}?socket={path}" if unix else f"nbd://127.0.0.1:{port}/{NAME}"
+        command = ["nbdkit", "-f", *(("-i", "127.0.0.1", "-p", str(port)) if tcp else ("-U", path)),
+                   *(("--tls=require", f"--tls-psk={keys}") if tls else ()), "file", image]
+    uri = f"nbd://127.0.0.1:{port}/{NAME}" if tcp else f"nbd+unix:///{NAME}?socket={path}"
+    if tls:
+        uri = f"nbds+unix://{USER}@/{NAME}?socket={path}&tls-psk-file={keys}"
     peer = Peer(directory, [command])
     peer.wait_for(uri)
     return peer, uri
@@ -102,6 +130,8 @@ def fio(uri, *options):
 def jobs(seconds):
     timed = ("--time_based", f"--runtime={seconds}")
     read = ("--rw=randread", "--bs=4k", *timed)
+    # The same blocks in the first and in the second job that uses it.
+    write = ("--rw=randwrite", "--bs=4k", "--iodepth=32", "--end_fsync=1", f"--io_size={DISK // 8}", "--randseed=1")
     return {
         "4k read, depth 1": lambda uri: fio(uri, *read, "--iodepth=1"),
         "4k read, depth 32": lambda uri: fio(uri, *read, "--iodepth=32"),
@@ -110,11 +140,11 @@ def jobs(seconds):
         "256k stream read": lambda uri: fio(uri, "--rw=read", "--bs=256k", "--iodepth=16", *timed),
         "1m stream read": lambda uri: fio(uri, "--rw=read", "--bs=1m", "--iodepth=8", *timed),
         "nbdcopy to null, MiB/s": nbdcopy,
-        "4k first write": lambda uri: fio(uri, "--rw=randwrite", "--bs=4k", "--iodepth=32", "--end_fsync=1",
-                                          f"--io_size={DISK // 8}"),
-        "4k repeated write": lambda uri: fio(uri, "--rw=randwrite", "--bs=4k", "--iodepth=32", "--end_fsync=1",
-                                             f"--io_size={DISK // 8}", "--randseed=1"),
+        "4k first write": lambda uri: fio(uri, *write),
+        "4k repeated write": lambda uri: fio(uri, *write),
+        "4k write, each flushed": lambda uri: fio(uri, "--rw=randwrite", "--bs=4k", "--iodepth=1", "--fsync=1", *timed),
         "256k stream write": lambda uri: fio(uri, "--rw=write", "--bs=256k", "--iodepth=16", "--end_fsync=1"),
+        "1m stream write": lambda uri: fio(uri, "--rw=write", "--bs=1m", "--iodepth=8", "--end_fsync=1"),
     }
 
 
@@ -151,13 +181,15 @@ def print_table(transport, results, kinds):
         print(row, flush=True)
 
 
-def measure(directory, master, transport, arguments):
-    kinds = ["mica", "qemu-nbd", "nbdkit"]
+def measure(directory, sources, transport, arguments):
     results = {}
+    chosen = {"nbdcopy to null, MiB/s": nbdcopy} if transport == "tls" else jobs(arguments.seconds)
     for _ in range(arguments.rounds):
-        peers = {kind: start(kind, directory, master, transport) for kind in kinds}
+        peers = {}
         try:
-            for job, measured in jobs(arguments.seconds).items():
+            for kind in KINDS:
+                peers[kind] = start(kind, directory, sources[kind], transport)
+            for job, measured in chosen.items():
                 if arguments.only not in job:
                     continue
                 for kind, (_, uri) in peers.items():
@@ -165,13 +197,37 @@ def measure(directory, master, transport, arguments):
         finally:
             for peer, _ in peers.values():
                 peer.stop()
-    print_table(transport, results, kinds)
-    if transport == "unix" and arguments.calls:
-        for kind in kinds:
-            peer, uri = start(kind, directory, master, transport)
-            total, most = system_calls(peer, uri)
-            print(f"{kind}: {total:.2f} system calls per 4k read at depth 16 ({most})")
-            peer.stop()
+    print_table(transport, results, KINDS)
+
+
+def count_calls(directory, sources):
+    for kind in KINDS:
+        peer, uri = start(kind, directory, sources[kind], "unix")
+        total, most = system_calls(peer, uri)
+        print(f"{kind}: {total:.2f} system calls per 4k read at depth 16 ({most})", flush=True)
+        peer.stop()
+
+
+def one_connection(directory, master, arguments):
+    """4 KiB reads a second of one connection, by a client that costs nothing: mica, and its NBD path without a disk."""
+    null_path = os.path.join(directory, "null.socket")
+    null = Peer(directory, [[os.path.join(arguments.bench, "bench_nbd_null"), "--socket", null_path]])
+    null.wait_for(f"nbd+unix:///disk?socket={null_path}")
+    peer, _ = start("mica", directory, master, "unix")
+    paths = {"null": null_path, "mica": os.path.join(directory, "mica.socket")}
+    try:
+        for depth in (1, 16, 64):
+            rates = {name: [] for name in paths}
+            for _ in range(arguments.rounds):
+                for name, path in paths.items():
+                    text = run(os.path.join(arguments.bench, "bench_nbd_load"), path, depth, 100_000).stdout
+                    rates[name].append(float(re.search(r"([\d.]+) reads/s", text).group(1)))
+            ratios = [mine / other for mine, other in zip(rates["mica"], rates["null"])]
+            print(f"one connection, depth {depth}: mica {statistics.median(rates['mica']):,.0f} reads/s, without a disk "
+                  f"{statistics.median(rates['null']):,.0f}, ratio {statistics.median(ratios):.2f}", flush=True)
+    finally:
+        peer.stop()
+        null.stop()
 
 
 def main():
@@ -182,18 +238,20 @@ def main():
     parser.add_argument("--seconds", type=int, default=3, help="of each read job")
     parser.add_argument("--only", default="", help="jobs whose name has this")
     parser.add_argument("--calls", action="store_true", help="count system calls as well")
-    parser.add_argument("--transports", default="unix,tcp")
+    parser.add_argument("--bench", help="the folder of bench_nbd_null and bench_nbd_load")
+    parser.add_argument("--transports", default="unix,tcp,tls")
     arguments = parser.parse_args()
     harness.MICA = os.path.realpath(arguments.mica)
     harness.need_programs("fio", "qemu-nbd", "qemu-img", "nbdkit", "nbdcopy", "nbdinfo", "strace")
     print(f"load of the machine when it began: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory(prefix="mica-bench-", dir=arguments.dir) as directory:
-        master = os.path.join(directory, "master.raw")
-        with open(master, "wb") as file:
-            file.write(os.urandom(DISK))
-        harness.mica("seal", master)
-        for transport in arguments.transports.split(","):
-            measure(directory, master, transport, arguments)
+        sources = masters(directory)
+        for transport in filter(None, arguments.transports.split(",")):
+            measure(directory, sources, transport, arguments)
+        if arguments.calls:
+            count_calls(directory, sources)
+        if arguments.bench:
+            one_connection(directory, sources["mica"], arguments)
 
 
 if __name__ == "__main__":
