@@ -89,8 +89,8 @@ class CheapDevice final : public BlockDevice {
 
 class StderrLog final : public nbd::EventLog {
  public:
-  void Write(nbd::Severity severity, std::string_view message) override {
-    if (severity != nbd::Severity::kDebug) fmt::print(stderr, "{}\n", message);
+  void Write(const nbd::Event& event) override {
+    if (event.severity != nbd::Severity::kDebug) fmt::print(stderr, "{}\n", nbd::TextOf(event));
   }
 };
 

@@ -26,8 +26,12 @@ std::vector<std::shared_ptr<Layer>> Shared(std::vector<std::unique_ptr<Layer>> l
 
 ImageChain::ImageChain(EventLoop& loop, std::shared_ptr<Layer> head,
                        std::shared_ptr<ParentStack> parents)
-    : loop_(loop), head_(std::move(head)), parents_(std::move(parents)), write_lock_(loop) {
-  MICA_CHECK(head_ != nullptr && depth() <= kChainDepthMax);
+    : loop_(loop),
+      head_(std::move(head)),
+      parents_(std::move(parents)),
+      head_reads_(std::make_shared<LayerReads>(head_->info().path)),
+      write_lock_(loop) {
+  MICA_CHECK(depth() <= kChainDepthMax);
   const LayerInfo& head_info = head_->info();
   cluster_bytes_ = std::max<uint32_t>(head_info.cluster_bytes, 1);
   read_block_bytes_ = std::max<uint32_t>(head_info.digest_block_bytes, 1);
@@ -47,6 +51,14 @@ ImageChain::ImageChain(EventLoop& loop, std::vector<std::unique_ptr<Layer>> laye
     : ImageChain(loop, Shared(std::move(layers))) {}
 
 ImageChain::~ImageChain() = default;
+
+std::vector<std::shared_ptr<const LayerReads>> ImageChain::LayersRead() const {
+  std::vector<std::shared_ptr<const LayerReads>> all{head_reads_};
+  if (parents_ != nullptr) {
+    all.insert(all.end(), parents_->reads().begin(), parents_->reads().end());
+  }
+  return all;
+}
 
 Result<void> ImageChain::CheckRange(ByteRange range, bool changes) const {
   if (changes && info_.read_only) {

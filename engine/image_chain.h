@@ -9,6 +9,7 @@
 
 #include "engine/block_device.h"
 #include "engine/layer.h"
+#include "engine/layer_reads.h"
 #include "engine/parent_stack.h"
 #include "engine/range_lock.h"
 
@@ -50,6 +51,8 @@ class ImageChain final : public BlockDevice {
     return parents_ == nullptr ? 1 : parents_->depth() + 1;
   }
   [[nodiscard]] const std::shared_ptr<ParentStack>& parents() const noexcept { return parents_; }
+  // What has been read of each layer, by depth.
+  [[nodiscard]] std::vector<std::shared_ptr<const LayerReads>> LayersRead() const;
   // The parents show through where the head says nothing, up to here.
   [[nodiscard]] uint64_t ParentEnd() const noexcept;
 
@@ -83,6 +86,7 @@ class ImageChain final : public BlockDevice {
   EventLoop& loop_;
   const std::shared_ptr<Layer> head_;
   const std::shared_ptr<ParentStack> parents_;  // null: there are none
+  const std::shared_ptr<LayerReads> head_reads_;
   DeviceInfo info_;
   uint32_t cluster_bytes_;     // of the head
   uint32_t read_block_bytes_;  // largest digest block of any layer, 1 when none has checksums

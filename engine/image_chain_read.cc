@@ -66,6 +66,7 @@ Async<void> ImageChain::ReadBlocks(uint64_t offset, Bytes out) {
 
 Async<void> ImageChain::ReadExtent(const Mapping& mapping, const Extent& extent, Bytes out) {
   if (extent.kind != ExtentKind::kUnallocated) {
+    if (extent.kind != ExtentKind::kZero) head_reads_->Count(out.size());
     co_return co_await ReadStored(loop_, *head_, mapping, extent, out);
   }
   const ByteRange inside = Intersect(extent.guest, ByteRange{0, ParentEnd()});

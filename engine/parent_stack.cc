@@ -78,6 +78,7 @@ ParentStack::ParentStack(EventLoop& loop, std::vector<std::shared_ptr<Layer>> la
   uint64_t shown = UINT64_MAX;
   for (const std::shared_ptr<Layer>& layer : layers_) {
     const LayerInfo& info = layer->info();
+    reads_.push_back(std::make_shared<LayerReads>(info.path));
     shown = std::min(shown, info.virtual_size);
     shown_.push_back(shown);
     shown = std::min(shown, info.parent_bytes);

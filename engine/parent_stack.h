@@ -15,6 +15,7 @@
 #include "engine/block_device.h"
 #include "engine/chain_index.h"
 #include "engine/layer.h"
+#include "engine/layer_reads.h"
 
 namespace mica {
 
@@ -35,6 +36,10 @@ class ParentStack final : private IndexSource {
   [[nodiscard]] Layer& layer(size_t position) noexcept { return *layers_[position]; }
   [[nodiscard]] const std::vector<std::shared_ptr<Layer>>& layers() const noexcept {
     return layers_;
+  }
+  // What heads have read of each of them.
+  [[nodiscard]] const std::vector<std::shared_ptr<LayerReads>>& reads() const noexcept {
+    return reads_;
   }
   // Bytes of the top parent; reads and other ranges end there.
   [[nodiscard]] uint64_t size() const noexcept { return shown_.front(); }
@@ -74,6 +79,7 @@ class ParentStack final : private IndexSource {
 
   EventLoop& loop_;
   const std::vector<std::shared_ptr<Layer>> layers_;
+  std::vector<std::shared_ptr<LayerReads>> reads_;
   std::vector<uint64_t> shown_;  // bytes of each layer that a head can see
   uint32_t read_block_bytes_ = 1;
   std::unique_ptr<ChainIndex> index_;  // null with a single layer

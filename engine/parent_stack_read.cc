@@ -76,6 +76,7 @@ Async<void> ParentStack::ReadBlocks(size_t position, uint64_t offset, Bytes out)
 Async<void> ParentStack::ReadExtent(size_t position, const Mapping& mapping, const Extent& extent,
                                     Bytes out) {
   if (extent.kind != ExtentKind::kUnallocated) {
+    if (extent.kind != ExtentKind::kZero) reads_[position]->Count(out.size());
     co_return co_await ReadStored(loop_, *layers_[position], mapping, extent, out);
   }
   // The last layer, or a block of which only a part is this layer's.

@@ -15,14 +15,23 @@
 
 namespace mica {
 
+struct ParentCacheOptions {
+  static constexpr size_t kMapBytesMaxDefault = size_t{256} << 20;
+
+  IndexNote note;                              // is told what happens to index files
+  size_t map_bytes_max = kMapBytesMaxDefault;  // of the maps of all images together
+};
+
 class ParentCache {
  public:
-  // `note` is told what happens to index files.
-  explicit ParentCache(Host& host, IndexNote note = {}) : host_(host), note_(std::move(note)) {}
+  explicit ParentCache(Host& host, ParentCacheOptions options = {})
+      : host_(host),
+        note_(std::move(options.note)),
+        map_limit_(std::make_shared<CacheLimit>(options.map_bytes_max)) {}
   ParentCache(const ParentCache&) = delete;
   ParentCache& operator=(const ParentCache&) = delete;
 
-  // For the maps of all images of the process.
+  // For the maps of all images that are opened with this cache.
   [[nodiscard]] const std::shared_ptr<CacheLimit>& map_limit() const noexcept { return map_limit_; }
 
   // The layer of the image at `path`, read-only under a shared lock: the one that is open already
@@ -35,8 +44,6 @@ class ParentCache {
   std::shared_ptr<ParentStack> Stack(std::vector<std::shared_ptr<Layer>> layers);
 
  private:
-  static constexpr size_t kMapBytesMax = size_t{256} << 20;
-
   struct OpenLayer {
     FileStat stat;
     std::weak_ptr<Layer> layer;
@@ -48,7 +55,7 @@ class ParentCache {
 
   Host& host_;
   const IndexNote note_;
-  const std::shared_ptr<CacheLimit> map_limit_ = std::make_shared<CacheLimit>(kMapBytesMax);
+  const std::shared_ptr<CacheLimit> map_limit_;
   std::map<LayerKey, OpenLayer> layers_;
   std::map<std::vector<const Layer*>, std::weak_ptr<ParentStack>> stacks_;
 };

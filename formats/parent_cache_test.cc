@@ -73,7 +73,9 @@ class ParentCacheTest : public testing::Test {
   }
   // A chain of its own process, so to speak: nothing is shared, the index file is all it has.
   uint64_t RegionsBuiltByAFreshChain(const std::string& path, size_t layers) {
-    ParentCache fresh(host_, [this](const std::string& what) { notes_.push_back(what); });
+    ParentCacheOptions fresh_options;
+    fresh_options.note = [this](const std::string& what) { notes_.push_back(what); };
+    ParentCache fresh(host_, fresh_options);
     OpenChainOptions options;
     options.parents = &fresh;
     const auto chain = SyncWait(loop_, OpenChain(host_, path, options)).value();

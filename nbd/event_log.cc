@@ -25,4 +25,10 @@ std::string Quoted(std::string_view from_peer) {
   return quoted;
 }
 
+std::string TextOf(const Event& event) {
+  if (!event.peer.empty()) return fmt::format("{}: {}", event.peer, event.message);
+  if (event.export_name.empty()) return std::string(event.message);
+  return fmt::format("export {}: {}", Quoted(event.export_name), event.message);
+}
+
 }  // namespace mica::nbd

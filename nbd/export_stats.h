@@ -5,26 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <chrono>
 #include <cstdint>
 
+#include "engine/base/counter.h"
 #include "nbd/wire.h"
 
 namespace mica::nbd {
-
-// Plain loads and stores: with one writer nothing more is needed.
-class Counter {
- public:
-  void Add(uint64_t count) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  }
-  [[nodiscard]] uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<uint64_t> value_ = 0;
-};
 
 // Bucket i counts what took at most UpperBound(i) and more than UpperBound(i - 1); the last one all
 // the rest.

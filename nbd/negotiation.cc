@@ -167,9 +167,9 @@ std::shared_ptr<const Export> Negotiation::FindExport(std::string_view name) con
 void Negotiation::RefuseExport(std::string_view name) {
   const bool exists = server_->exports.Find(name) != nullptr;
   if (exists) {
-    server_->log.Write(
-        Severity::kWarning,
-        fmt::format("export {}: refused to a client that it does not name", Quoted(name)));
+    server_->log.Write({.severity = Severity::kWarning,
+                        .message = "refused to a client that it does not name",
+                        .export_name = name});
   }
   if (exists && !state_.peer.encrypted && server_->options.tls.mode != TlsMode::kOff) {
     Refuse(OptionReply::kErrTlsRequired, "this export wants TLS first");

@@ -53,10 +53,10 @@ void Server::Listen(Listener listener) {
 
 void Server::Serve(std::unique_ptr<Stream> stream, std::string peer) {
   if (full() || stopping_) {
-    log_.Write(Severity::kWarning,
-               fmt::format("{}: refused: {}", peer,
-                           full() ? fmt::format("{} connections already", connections_)
-                                  : "the server is stopping"));
+    const std::string message = full()
+                                    ? fmt::format("refused: {} connections already", connections_)
+                                    : "refused: the server is stopping";
+    log_.Write({.severity = Severity::kWarning, .message = message, .peer = peer});
     stream->Abort();
     return;
   }

@@ -35,16 +35,23 @@ Task<std::optional<size_t>> Session::Run() {
   if (talked && (moves || paused_)) co_return moves;
   if (!talked) {
     const bool dropped = talked.error().code != Errc::kIo;  // not merely a lost connection
-    server_->log.Write(dropped ? Severity::kWarning : Severity::kInfo,
-                       fmt::format("{}: {}: {}", peer_, dropped ? "dropped" : "connection lost",
-                                   talked.error().message));
+    Report(dropped ? Severity::kWarning : Severity::kInfo,
+           fmt::format("{}: {}", dropped ? "dropped" : "connection lost", talked.error().message));
     stream_->Abort();
     co_return std::nullopt;
   }
   const Result<void> finished = co_await stream_->Finish();
-  server_->log.Write(Severity::kDebug, fmt::format("{}: closed{}{}", peer_, finished ? "" : ": ",
-                                                   finished ? "" : finished.error().message));
+  Report(Severity::kDebug,
+         fmt::format("closed{}{}", finished ? "" : ": ", finished ? "" : finished.error().message));
   co_return std::nullopt;
+}
+
+void Session::Report(Severity severity, std::string_view message) {
+  const ServedExport* const used = target();
+  server_->log.Write({.severity = severity,
+                      .message = message,
+                      .peer = peer_,
+                      .export_name = used == nullptr ? "" : std::string_view(used->content.name)});
 }
 
 void Session::MoveTo(const ServerContext& server) noexcept {
@@ -63,8 +70,7 @@ Async<void> Session::Talk() {
     if (!agreement_) co_return Result<void>();
     negotiation_.reset();
     agreement_->target.get()->stats.connections.Add(1);
-    server_->log.Write(Severity::kInfo,
-                       fmt::format("{}: uses export {}", peer_, Quoted(agreement_->target->name)));
+    Report(Severity::kInfo, fmt::format("uses export {}", Quoted(agreement_->target->name)));
   }
   co_return co_await Transmit();
 }

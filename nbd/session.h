@@ -52,6 +52,7 @@ class Session {
   [[nodiscard]] const std::string& peer() const noexcept { return peer_; }
 
  private:
+  void Report(Severity severity, std::string_view message);
   Async<void> Talk();
   Async<std::optional<Agreement>> Negotiate();
   // What was agreed with the process before, on the export as it is now.

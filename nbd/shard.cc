@@ -118,12 +118,11 @@ void Shard::EndStalled() {
   const EventLoop::Time since = loop().Now() - parts_.options.limits.stall_timeout;
   for (Session* const session : sessions_) {
     if (!session->StalledSince(since)) continue;
-    parts_.log.Write(
-        Severity::kWarning,
-        fmt::format("{}: dropped: others wait for memory, and this client has not "
-                    "taken its replies or sent its data for {} s",
-                    session->peer(),
-                    std::chrono::duration<double>(parts_.options.limits.stall_timeout).count()));
+    const std::string message = fmt::format(
+        "dropped: others wait for memory, and this client has not taken its replies or sent its "
+        "data for {} s",
+        std::chrono::duration<double>(parts_.options.limits.stall_timeout).count());
+    parts_.log.Write({.severity = Severity::kWarning, .message = message, .peer = session->peer()});
     session->Abort();
   }
   OnPressure();  // until nobody waits any more

@@ -279,12 +279,12 @@ void Transmission::Commit(const Request& request) {
 void Transmission::LogFailure(const Request& request, const Error& error) {
   if (logged_failures_ == kLoggedFailuresMax) return;
   ++logged_failures_;
+  const std::string message =
+      fmt::format("{} at {} length {}: {}{}", CommandName(request.command), request.range.offset,
+                  request.range.length, error.message,
+                  logged_failures_ == kLoggedFailuresMax ? " (no more from this client)" : "");
   server_.log.Write(
-      Severity::kError,
-      fmt::format("export {}: {} at {} length {}: {}{}", Quoted(agreement_.target->name),
-                  CommandName(request.command), request.range.offset, request.range.length,
-                  error.message,
-                  logged_failures_ == kLoggedFailuresMax ? " (no more from this client)" : ""));
+      {.severity = Severity::kError, .message = message, .export_name = agreement_.target->name});
 }
 
 }  // namespace mica::nbd

@@ -49,6 +49,9 @@ struct ServeOptions {
   std::optional<std::string> user;
   std::optional<uint64_t> iops;
   std::optional<uint64_t> bandwidth;
+  std::optional<uint64_t> chunk_cache;
+  std::optional<uint64_t> map_cache;
+  std::optional<std::string> log_format;
   std::optional<uint32_t> threads;
   bool stdio = false;
   bool read_only = false;
@@ -88,6 +91,16 @@ void Override(std::optional<T>& value, const std::optional<T>& by) {
   if (by) value = by;
 }
 
+Result<void> OverrideCaches(const ServeOptions& options, CacheSizes& caches) {
+  constexpr uint64_t kMapBytesMin = 1u << 20;
+  if (options.map_cache && *options.map_cache < kMapBytesMin) {
+    return Error{Errc::kInvalidArgument, "--map-cache: expected at least 1M"};
+  }
+  caches.chunk_bytes = options.chunk_cache.value_or(caches.chunk_bytes);
+  caches.map_bytes = options.map_cache.value_or(caches.map_bytes);
+  return {};
+}
+
 // The file, then what the command line adds to it or says differently.
 Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& output) {
   ServeRequest request;
@@ -111,6 +124,10 @@ Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& outp
   Override(config.metrics_file, options.metrics_file);
   Override(config.user, options.user);
   if (options.threads) config.threads = *options.threads;
+  TRY(OverrideCaches(options, config.caches));
+  if (options.log_format) {
+    ASSIGN(config.log_format, ParseLogFormat(*options.log_format));
+  }
   if (options.hide_names) config.server.listing = nbd::NameListing::kHidden;
   if (options.no_sandbox) config.sandbox = false;
   request.config_file = options.config_file;
@@ -199,6 +216,10 @@ void AddLimitOptions(CLI::App& command, ServeOptions& options) {
       ->type_name("N");
   AddSize(command, "--iops", options.iops, "Requests a second that each FILE gets");
   AddSize(command, "--bandwidth", options.bandwidth, "Bytes a second that each FILE gets");
+  AddSize(command, "--chunk-cache", options.chunk_cache,
+          "Memory for decompressed content of all FILEs; 64M by default");
+  AddSize(command, "--map-cache", options.map_cache,
+          "Memory for the maps of all FILEs; 256M for each thread by default");
   command.add_flag("--hide-names", options.hide_names,
                    "Do not tell clients what exports there are");
   command.add_option("--user", options.user, "Become this user when the sockets are open")
@@ -223,6 +244,10 @@ Verb AddServe(CLI::App& program) {
   command->add_option("--pid-file", options->pid_file, "Write the process number here when ready")
       ->type_name("PATH");
   command->add_flag("-v,--verbose", options->verbose, "Report every connection on stderr");
+  command
+      ->add_option("--log-format", options->log_format,
+                   "What is reported while serving: text, or json, one object a line")
+      ->type_name("FORMAT");
   command->add_option("FILE", options->exports, "The images, each as FILE or NAME=FILE");
   return {command, [options](Context& context) { return Serve(context, *options); }};
 }

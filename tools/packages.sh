@@ -22,7 +22,7 @@ run_packages=(
 )
 test_packages=(
   qemu-system-x86 nbdkit nbd-client gnutls-bin libvirt-clients libxml2-utils fio strace jq
-  busybox-static cpio xz-utils shellcheck prometheus
+  busybox-static cpio xz-utils shellcheck prometheus systemd
 )
 # The peers of bench/, beside those above.
 bench_packages=(

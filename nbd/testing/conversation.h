@@ -15,10 +15,11 @@ namespace mica::nbd {
 // Remembers what was logged; look at it when nobody logs any more.
 class MemoryLog final : public EventLog {
  public:
-  void Write(Severity severity, std::string_view message) override {
-    if (severity == Severity::kDebug) return;
+  using EventLog::Write;
+  void Write(const Event& event) override {
+    if (event.severity == Severity::kDebug) return;
     const std::lock_guard lock(mutex_);
-    lines.emplace_back(message);
+    lines.push_back(TextOf(event));
   }
   [[nodiscard]] bool Mentions(std::string_view text) const;
   std::vector<std::string> lines;

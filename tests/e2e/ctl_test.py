@@ -5,14 +5,12 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import unittest
 import urllib.error
 import urllib.request
 
@@ -168,7 +166,8 @@ class Configuration(Operated):
 
     def test_mistakes_are_named(self):
         for text, named in (("colour = 1\n", '"colour"'), ("threads = 0\n", "threads"), ("[limits]\nmemory = 1\n",
-                            "memory"), ("x = [1]\n", "line 1"), ("a = \n", "line 1"), ("[[export]]\nname = 'x'\n",
+                            "memory"), ("[limits]\nmap-cache = 1\n", "map-cache"), ("log-format = 'xml'\n",
+                            "log-format"), ("x = [1]\n", "line 1"), ("a = \n", "line 1"), ("[[export]]\nname = 'x'\n",
                             "file"), ("export = 1\n", "[[export]]"), ("limits = 1\n", "[limits]")):
             self.write(text)
             result = mica("serve", "--socket", self.path("s"), "--config", self.path("serve.toml"), status=2)
@@ -199,6 +198,59 @@ class ControlSocket(Operated):
             self.assertEqual(answer["kind"], "limit")
 
 
+class Logs(Operated):
+    def test_one_object_a_line_with_what_clients_say_quoted(self):
+        with self.serve(self.image("a"), options=("--log-format", "json", "-v")) as server:
+            handle = server.connect("a")
+            with self.assertRaises(nbd.Error):
+                server.connect('evil"\n{"severity":"error"}')
+            handle.shutdown()
+            with socket.socket(socket.AF_UNIX) as rude:
+                rude.connect(server.socket)
+                rude.sendall(b"\xff" * 64)
+                rude.settimeout(30)
+                while rude.recv(100):
+                    pass
+            server.stop()
+            lines = [json.loads(line) for line in server.output().splitlines() if not line.startswith("nbd")]
+        self.assertTrue(all({"time", "severity", "message"} <= set(line) for line in lines), lines)
+        self.assertRegex(lines[0]["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        used = [line for line in lines if line.get("export") == "a"]
+        self.assertTrue(used and f"pid {os.getpid()} " in used[0]["peer"], lines)
+        self.assertTrue(any(line["severity"] == "warning" and "client flags" in line["message"] for line in lines))
+
+
+class Caches(Operated):
+    def test_their_sizes_are_kept_to_and_shown(self):
+        with open(self.path("full.raw"), "wb") as file:
+            for number in range(1, DISK // 4096 + 1):
+                file.write(number.to_bytes(8, "big") * 512)
+        mica("convert", "-O", "mica", self.path("full.raw"), self.path("full.mica"))
+        mica("seal", "--compress", self.path("full.mica"))
+        mica("clone", self.path("full.mica"), self.path("d.mica"))
+
+        def stat_after_two_readings(*options):
+            with self.serve(self.image("d"), options=options) as server:
+                handle = server.connect("d")
+                for _ in range(2):
+                    for offset in range(0, DISK, 1 << 20):
+                        handle.pread(1 << 20, offset)
+                handle.pwrite(b"\x01" * 4096, 0)
+                handle.pread(4096, 0)
+                return json.loads(self.ctl("--output", "json", "stat").stdout)
+
+        roomy = stat_after_two_readings("--chunk-cache", "64M", "--map-cache", "8M")
+        self.assertGreaterEqual(roomy["chunk-cache"]["bytes"], DISK)  # and the pages of the map
+        tight = stat_after_two_readings("--chunk-cache", "1M")
+        self.assertLessEqual(tight["chunk-cache"]["bytes"], 1 << 20)
+        self.assertGreater(tight["chunk-cache"]["misses"], roomy["chunk-cache"]["misses"])
+        head, parent = roomy["exports"][0]["layers"]
+        self.assertEqual((head["filename"], head["reads"], head["bytes"]), (self.path("d.mica"), 1, 4096))
+        self.assertEqual((parent["filename"], parent["bytes"]), (self.path("full.mica"), 2 * DISK))
+        self.assertIn("map-cache", mica("serve", "--socket", self.path("s"), "--map-cache", "5", self.image("a"),
+                                        status=2).stderr)
+
+
 class Metrics(Operated):
     def test_prometheus_takes_them(self):
         file = self.path("metrics.prom")
@@ -220,10 +272,9 @@ class Metrics(Operated):
             self.assertIn('mica_request_errors_total{export="a",command="READ"} 1', text)
             self.assertIn('mica_requests_total{export="we\\"ird\\\\ name",command="FLUSH"} 1', text)
             self.assertTrue(re.search(r'duration_seconds_bucket{.*le="\+Inf"} \d', text))
-            if shutil.which("promtool"):
-                subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True)
-            else:
-                print("no promtool (package prometheus): the format was not checked", file=sys.stderr)
+            self.assertIn(f'mica_layer_read_bytes_total{{file="{self.path("a.mica")}"}} 4096', text)
+            self.assertIn("mica_chunk_cache_misses_total 0", text)
+            harness.run("promtool", "check", "metrics", input=text)
             with self.assertRaises(urllib.error.HTTPError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/other")
             with open(file, encoding="utf-8") as written:
@@ -281,8 +332,6 @@ class Service(Operated):
             self.assertTrue(os.path.exists(self.path("activated")))  # not ours to remove
 
     def test_the_units_are_valid(self):
-        if not shutil.which("systemd-analyze"):
-            self.skipTest("no systemd-analyze")
         units = [os.path.join(harness.ROOT, "tools", "serve", "systemd", name) for name in
                  ("mica.socket", "mica.service")]
         result = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
@@ -314,4 +363,5 @@ class Service(Operated):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    harness.need_programs("promtool", "nbdinfo", "systemd-analyze")
+    harness.main()

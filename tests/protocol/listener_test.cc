@@ -11,8 +11,12 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <optional>
 
+#include "engine/async/memory_loop.h"
 #include "engine/async/sync_wait.h"
+#include "nbd/listen_patiently.h"
 #include "tests/protocol/test_server.h"
 
 namespace mica::nbd {
@@ -149,6 +153,39 @@ TEST(Listener, BadTcpAddressesAreRefused) {
   ASSERT_TRUE(first);
   const std::string address = first->front().address();
   EXPECT_FALSE(Listener::OnTcp("127.0.0.1", address.substr(address.rfind(':') + 1)));
+}
+
+// As after a kill -9: the kernel lets go of the old process's sockets a little later.
+TEST(Listener, AnAddressThatBecomesFreeSoonIsWaitedFor) {
+  const Directory directory;
+  MemoryLoop loop;
+  std::optional<Listener> old(*Listener::OnUnixSocket(directory / "s"));
+  old->DisownPath();  // a killed process leaves its name behind
+  const EventLoop::Time soon = loop.Now() + kListenPatience / 2;
+  const Timer release(loop, soon, [&old] { old.reset(); });
+  const std::function<Result<Listener>()> listen = [&] {
+    return Listener::OnUnixSocket(directory / "s");
+  };
+  EXPECT_TRUE(SyncWait(loop, ListenPatiently(loop, listen)));
+  EXPECT_GE(loop.Now(), soon);
+}
+
+TEST(Listener, AnAddressThatStaysInUseIsAnError) {
+  MemoryLoop loop;
+  const Result<std::vector<Listener>> other = Listener::OnTcp("127.0.0.1", "0");
+  ASSERT_TRUE(other);
+  const std::string address = other->front().address();
+  const std::string port = address.substr(address.rfind(':') + 1);
+  using Listeners = std::vector<Listener>;
+  const std::function<Result<Listeners>()> listen = [&] {
+    return Listener::OnTcp("127.0.0.1", port);
+  };
+  EXPECT_EQ(SyncWait(loop, ListenPatiently(loop, listen)).error().sys_errno, EADDRINUSE);
+  EXPECT_GE(loop.Now(), kListenPatience);
+  const std::function<Result<Listeners>()> wrong = [] { return Listener::OnTcp("no host!", "1"); };
+  const EventLoop::Time before = loop.Now();
+  EXPECT_FALSE(SyncWait(loop, ListenPatiently(loop, wrong)));
+  EXPECT_EQ(loop.Now(), before);
 }
 
 TEST(Listener, AServerListensEverywhereAtOnce) {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "engine/async/sync_wait.h"
@@ -15,6 +16,7 @@
 #include "engine/filters/read_only_device.h"
 #include "engine/io/runtime.h"
 #include "formats/open_chain.h"
+#include "nbd/listen_patiently.h"
 #include "nbd/server.h"
 #include "tools/chain_bitmaps.h"
 #include "tools/pid_file.h"
@@ -33,8 +35,8 @@ class NamedLog final : public nbd::EventLog {
  public:
   NamedLog(std::string program, nbd::Severity from) : program_(std::move(program)), from_(from) {}
 
-  void Write(nbd::Severity severity, std::string_view message) override {
-    if (severity >= from_) Error(message);
+  void Write(const nbd::Event& event) override {
+    if (event.severity >= from_) Error(nbd::TextOf(event));
   }
   void Error(std::string_view message) const {
     fmt::print(stderr, "{}: {}\n", program_, message);
@@ -173,7 +175,9 @@ class Program {
     served.connections_max = server.options().limits.connections_max;
     if (arguments_.read_only) served.access = nbd::Access::kReadOnly;
     TRY(server.exports().Add(std::move(served)));
-    ASSIGN(std::vector<nbd::Listener> listeners, OpenListeners(arguments_));
+    using Listeners = std::vector<nbd::Listener>;
+    const std::function<Result<Listeners>()> open = [this] { return OpenListeners(arguments_); };
+    ASSIGN(Listeners listeners, SyncWait(loop, nbd::ListenPatiently(loop, open)));
     for (nbd::Listener& listener : listeners) server.Listen(std::move(listener));
     ASSIGN(const StopSignal signal, StopSignal::Install());
     std::optional<PidFile> pid_file;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "engine/chunk_cache.h"
 #include "nbd/event_log.h"
 #include "tools/serve/config_json.h"
 #include "tools/serve/hand_over.h"
@@ -79,6 +80,16 @@ json Describe(const ExportKeeper::Entry& entry) {
   described["read-only"] = entry.info.read_only;
   described["clients"] = entry.served->connections.load();
   return described;
+}
+
+json Layers(const ExportKeeper::Entry& entry) {
+  json layers = json::array();
+  for (const std::shared_ptr<const LayerReads>& layer : entry.layers) {
+    layers.push_back({{"filename", layer->path},
+                      {"reads", layer->reads.value()},
+                      {"bytes", layer->bytes.value()}});
+  }
+  return layers;
 }
 
 json Numbers(const nbd::CommandStats& stats) {
@@ -219,12 +230,18 @@ Async<std::string> Control::Stat(ConfigFields) {
   json exports = json::array();
   for (const auto& [name, entry] : keeper_.entries()) {
     json described = Describe(*entry);
-    if (entry->ready) described["commands"] = Commands(entry->served->stats);
+    if (entry->ready) {
+      described["commands"] = Commands(entry->served->stats);
+      described["layers"] = Layers(*entry);
+    }
     exports.push_back(std::move(described));
   }
+  const ChunkCache::Counters chunks = ChunkCache::OfProcess().counters();
+  json cache{{"hits", chunks.hits}, {"misses", chunks.misses}, {"bytes", chunks.bytes}};
   json content{{"exports", std::move(exports)},
                {"connections", server_.connections()},
-               {"memory-in-flight", server_.memory().bytes()}};
+               {"memory-in-flight", server_.memory().bytes()},
+               {"chunk-cache", std::move(cache)}};
   co_return Done(std::move(content));
 }
 

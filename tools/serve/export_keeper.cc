@@ -23,6 +23,7 @@ Async<void> OpenInto(ServeLoops& loops, ExportKeeper::Entry& entry, nbd::EventLo
   CO_ASSIGN(entry.image,
             co_await OpenServedImage(loops.host(entry.shard), std::move(word), std::move(access)));
   WatchQuota(entry.image, log);
+  entry.layers = entry.image.chain->LayersRead();
   co_return Result<void>();
 }
 

@@ -53,7 +53,8 @@ class ExportKeeper {
     bool busy = false;   // something is being done to it that it survives
     DeviceInfo info;     // of a ready one
     std::shared_ptr<nbd::ServedExport> served;
-    ServedImage image;  // its loop's
+    std::vector<std::shared_ptr<const LayerReads>> layers;  // by depth
+    ServedImage image;                                      // its loop's
   };
   // By name.
   using Entries = std::map<std::string, std::unique_ptr<Entry>, std::less<>>;

@@ -66,7 +66,7 @@ json Describe(const HandedServer& server) {
              {"listeners", std::move(listeners)},
              {"connections", std::move(connections)},
              {"server", JsonFromFields(ServerFieldsOf(config))},
-             {"limits", JsonFromFields(LimitFieldsOf(config.server))}};
+             {"limits", JsonFromFields(LimitFieldsOf(config))}};
   if (server.config_file) state["config-file"] = *server.config_file;
   return state;
 }
@@ -214,7 +214,7 @@ Result<HandedServer> UnpackServer(std::vector<UniqueFd> descriptors) {
   ASSIGN(const ConfigFields fields, FieldsFromJson(Member(state, "server")));
   TRY(ServerFromFields(fields, server.config));
   ASSIGN(const ConfigFields limits, FieldsFromJson(Member(state, "limits")));
-  TRY(LimitsFromFields(limits, server.config.server));
+  TRY(LimitsFromFields(limits, server.config));
   TRY(UnpackExports(state, server.config));
   TRY(UnpackListeners(state, from, server.sockets));
   for (const json& one : Member(state, "connections")) {

@@ -6,6 +6,11 @@
 #include <array>
 #include <functional>
 #include <iterator>
+#include <map>
+#include <set>
+
+#include "engine/base/utf8.h"
+#include "engine/chunk_cache.h"
 
 namespace mica {
 
@@ -20,16 +25,20 @@ constexpr std::array kCounted = {Command::kRead,       Command::kWrite, Command:
                                  Command::kTrim,       Command::kCache, Command::kWriteZeroes,
                                  Command::kBlockStatus};
 
-// The value of a label: backslash, quotation mark and line feed are escaped; names are UTF-8.
+// The value of a label: backslash and quotation mark are escaped. Labels are UTF-8; what is not,
+// and control characters, is shown as \xNN.
 std::string LabelValue(std::string_view text) {
   std::string value;
-  for (const char c : text) {
-    if (c == '\n') {
-      value += "\\n";
-      continue;
+  while (!text.empty()) {
+    const size_t length = PrintableLength(text);
+    if (length == 0) {
+      fmt::format_to(std::back_inserter(value), "\\\\x{:02x}",
+                     static_cast<unsigned char>(text.front()));
+    } else {
+      if (text.front() == '"' || text.front() == '\\') value += '\\';
+      value += text.substr(0, length);
     }
-    if (c == '"' || c == '\\') value += '\\';
-    value += c;
+    text.remove_prefix(std::max<size_t>(length, 1));
   }
   return value;
 }
@@ -66,7 +75,19 @@ class MetricsWriter {
       }
     }
   }
-  void CommandCounter(std::string_view name, const nbd::Counter CommandStats::* counter) {
+  // One number for each file that is a layer of some export, on whichever loops.
+  void LayerCounter(std::string_view name, const Counter LayerReads::* counter) {
+    std::set<const LayerReads*> seen;  // exports of one loop share what they count of parents
+    std::map<std::string, uint64_t> sums;
+    for (const auto& [export_name, entry] : entries_) {
+      for (const std::shared_ptr<const LayerReads>& layer : entry->layers) {
+        if (seen.insert(layer.get()).second) sums[layer->path] += ((*layer).*counter).value();
+      }
+    }
+    for (const auto& [path, sum] : sums)
+      Append("{}{{file=\"{}\"}} {}\n", name, LabelValue(path), sum);
+  }
+  void CommandCounter(std::string_view name, const Counter CommandStats::* counter) {
     ForCommands([&](const std::string& labels, const CommandStats& stats) {
       Append("{}{{{}}} {}\n", name, labels, (stats.*counter).value());
     });
@@ -95,6 +116,22 @@ class MetricsWriter {
   const ExportKeeper::Entries& entries_;
   std::string text_;
 };
+
+// Where reads found their data.
+void AppendReads(MetricsWriter& out) {
+  out.Head("mica_layer_reads_total", "counter",
+           "Reads, or parts of reads, that took their data from this file.");
+  out.LayerCounter("mica_layer_reads_total", &LayerReads::reads);
+  out.Head("mica_layer_read_bytes_total", "counter", "Bytes that reads took from this file.");
+  out.LayerCounter("mica_layer_read_bytes_total", &LayerReads::bytes);
+  const ChunkCache::Counters chunks = ChunkCache::OfProcess().counters();
+  out.Head("mica_chunk_cache_hits_total", "counter", "Compressed chunks found decompressed.");
+  out.Plain("mica_chunk_cache_hits_total", chunks.hits);
+  out.Head("mica_chunk_cache_misses_total", "counter", "Compressed chunks read and decompressed.");
+  out.Plain("mica_chunk_cache_misses_total", chunks.misses);
+  out.Head("mica_chunk_cache_bytes", "gauge", "Decompressed content that is kept.");
+  out.Plain("mica_chunk_cache_bytes", chunks.bytes);
+}
 
 }  // namespace
 
@@ -126,6 +163,7 @@ std::string MetricsText(const nbd::Server& server, const ExportKeeper& keeper) {
   out.ForCommands([&](const std::string& labels, const CommandStats& stats) {
     out.Histogram("mica_request_duration_seconds", labels, stats.latency);
   });
+  AppendReads(out);
   return out.Take();
 }
 

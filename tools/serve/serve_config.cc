@@ -137,9 +137,15 @@ ConfigFields FieldsOf(const ExportConfig& config) {
   return fields;
 }
 
-Result<void> LimitsFromFields(const ConfigFields& fields, nbd::ServerOptions& into) {
+Result<LogFormat> ParseLogFormat(std::string_view name) {
+  if (name == "text") return LogFormat::kText;
+  if (name == "json") return LogFormat::kJson;
+  return WrongValue("log-format", fmt::format("text or json, found {}", nbd::Quoted(name)));
+}
+
+Result<void> LimitsFromFields(const ConfigFields& fields, ServeConfig& into) {
   using nbd::ServerLimits;
-  ServerLimits& limits = into.limits;
+  ServerLimits& limits = into.server.limits;
   FieldReader reader(fields);
   TRY(reader.Number("connections", limits.connections_max, kConnections));
   TRY(reader.Number("options", limits.options_max, {1, 100'000}));
@@ -157,6 +163,8 @@ Result<void> LimitsFromFields(const ConfigFields& fields, nbd::ServerOptions& in
   TRY(reader.Number("connection-memory", limits.in_flight_bytes_max, {1u << 20, kTebibyte}));
   TRY(reader.Number("export-memory", limits.export_in_flight_bytes_max, kShared));
   TRY(reader.Number("memory", limits.server_in_flight_bytes_max, kShared));
+  TRY(reader.Number("chunk-cache", into.caches.chunk_bytes, {0, kTebibyte}));
+  TRY(reader.Number("map-cache", into.caches.map_bytes, {1u << 20, kTebibyte}));
   return reader.Finish();
 }
 
@@ -179,6 +187,11 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into) {
   TRY(reader.Text("user", into.user));
   TRY(reader.Flag("sandbox", into.sandbox));
   TRY(reader.Number("threads", into.threads, {1, kServeThreadsMax}));
+  std::optional<std::string> log_format;
+  TRY(reader.Text("log-format", log_format));
+  if (log_format) {
+    ASSIGN(into.log_format, ParseLogFormat(*log_format));
+  }
   bool list_names = true;
   TRY(reader.Flag("list-names", list_names));
   if (!list_names) into.server.listing = nbd::NameListing::kHidden;
@@ -191,24 +204,28 @@ ConfigFields ServerFieldsOf(const ServeConfig& config) {
   if (config.metrics_file) fields.emplace("metrics-file", *config.metrics_file);
   if (config.user) fields.emplace("user", *config.user);
   if (config.threads != 0) fields.emplace("threads", int64_t{config.threads});
+  if (config.log_format == LogFormat::kJson) fields.emplace("log-format", "json");
   return fields;
 }
 
-ConfigFields LimitFieldsOf(const nbd::ServerOptions& options) {
-  const nbd::ServerLimits& limits = options.limits;
+ConfigFields LimitFieldsOf(const ServeConfig& config) {
+  const nbd::ServerLimits& limits = config.server.limits;
   const auto number = [](uint64_t value) { return static_cast<int64_t>(value); };
   const auto seconds = [](std::chrono::nanoseconds time) {
     return int64_t{std::chrono::duration_cast<std::chrono::seconds>(time).count()};
   };
-  return {{"connections", number(limits.connections_max)},
-          {"options", number(limits.options_max)},
-          {"handshake-seconds", seconds(limits.handshake_timeout)},
-          {"drain-seconds", seconds(limits.drain_timeout)},
-          {"stall-seconds", seconds(limits.stall_timeout)},
-          {"requests", number(limits.in_flight_requests_max)},
-          {"connection-memory", number(limits.in_flight_bytes_max)},
-          {"export-memory", number(limits.export_in_flight_bytes_max)},
-          {"memory", number(limits.server_in_flight_bytes_max)}};
+  ConfigFields fields{{"connections", number(limits.connections_max)},
+                      {"options", number(limits.options_max)},
+                      {"handshake-seconds", seconds(limits.handshake_timeout)},
+                      {"drain-seconds", seconds(limits.drain_timeout)},
+                      {"stall-seconds", seconds(limits.stall_timeout)},
+                      {"requests", number(limits.in_flight_requests_max)},
+                      {"connection-memory", number(limits.in_flight_bytes_max)},
+                      {"export-memory", number(limits.export_in_flight_bytes_max)},
+                      {"memory", number(limits.server_in_flight_bytes_max)},
+                      {"chunk-cache", number(config.caches.chunk_bytes)}};
+  if (config.caches.map_bytes != 0) fields.emplace("map-cache", number(config.caches.map_bytes));
+  return fields;
 }
 
 }  // namespace mica

@@ -12,8 +12,10 @@
 #include <variant>
 #include <vector>
 
+#include "engine/chunk_cache.h"
 #include "engine/filters/throttle_device.h"
 #include "nbd/server_context.h"
+#include "tools/serve/serve_log.h"
 #include "tools/serve/tls_settings.h"
 
 namespace mica {
@@ -36,6 +38,12 @@ struct ExportConfig {
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
+// Memory for what can be read again.
+struct CacheSizes {
+  uint64_t chunk_bytes = ChunkCache::kBytesMaxDefault;  // decompressed content
+  uint64_t map_bytes = 0;  // maps of all images; 0: ParentCacheOptions' default for each loop
+};
+
 struct ServeConfig {
   std::vector<std::string> sockets;
   std::vector<std::string> addresses;  // HOST:PORT
@@ -49,6 +57,8 @@ struct ServeConfig {
   std::optional<std::string> user;
   bool sandbox = true;
   uint32_t threads = 0;  // 0: one for each core
+  CacheSizes caches;
+  LogFormat log_format = LogFormat::kText;
   nbd::ServerOptions server;
 };
 
@@ -62,11 +72,13 @@ ConfigFields FieldsOf(const ExportConfig& config);
 // The table of the server; `into` keeps what the fields do not say.
 Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into);
 // Its `limits` table.
-Result<void> LimitsFromFields(const ConfigFields& fields, nbd::ServerOptions& into);
+Result<void> LimitsFromFields(const ConfigFields& fields, ServeConfig& into);
+// kInvalidArgument for anything but "text" and "json".
+Result<LogFormat> ParseLogFormat(std::string_view name);
 
 // What ServerFromFields and LimitsFromFields would take, but for the sockets.
 ConfigFields ServerFieldsOf(const ServeConfig& config);
-ConfigFields LimitFieldsOf(const nbd::ServerOptions& options);
+ConfigFields LimitFieldsOf(const ServeConfig& config);
 
 // A TOML document: the keys of ServerFromFields, `[limits]`, and `[[export]]` tables. Errors name
 // the line.

@@ -78,7 +78,7 @@ Result<void> ServeConfigFromToml(std::string_view text, ServeConfig& into) {
     const toml::table* const table = node->as_table();
     if (table == nullptr) return At(*node, "expected [limits]");
     ASSIGN(const ConfigFields limits, FieldsIn(*table, {}));
-    Result<void> taken = LimitsFromFields(limits, into.server);
+    Result<void> taken = LimitsFromFields(limits, into);
     if (!taken) return At(*node, fmt::format("limits: {}", taken.error().message));
   }
   if (const toml::node* const node = document.get("export")) {

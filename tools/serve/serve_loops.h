@@ -13,9 +13,10 @@ namespace mica {
 // lives on them must be gone before they are.
 class ServeLoops {
  public:
-  // `threads` loops in all, at least one; each thread's I/O engine is `kind`. `note` is told, on
-  // any of them, what happens to index files.
-  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind, IndexNote note);
+  // `threads` loops in all, at least one; each thread's I/O engine is `kind`, each loop's
+  // ParentCache has `parents`, whose note is called on any of them.
+  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind,
+                                  const ParentCacheOptions& parents);
 
   // Number 0 is the program's own.
   [[nodiscard]] size_t size() const noexcept { return threads_.size() + 1; }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "nbd/listen_patiently.h"
 #include "nbd/socket_stream.h"
 #include "tools/output.h"
 #include "tools/parse.h"
@@ -27,10 +28,14 @@ std::filesystem::path ShownPath(const std::filesystem::path& path) {
   return !failed && absolute.native().size() < sizeof(sockaddr_un::sun_path) ? absolute : path;
 }
 
+void Append(std::vector<nbd::Listener> from, std::vector<nbd::Listener>& to) {
+  for (nbd::Listener& listener : from) to.push_back(std::move(listener));
+}
+
 Result<void> AddTcp(const std::string& address, std::vector<nbd::Listener>& to) {
   ASSIGN(const HostPort parsed, ParseHostPort(address));
   ASSIGN(std::vector<nbd::Listener> all, nbd::Listener::OnTcp(parsed.host, parsed.port));
-  for (nbd::Listener& listener : all) to.push_back(std::move(listener));
+  Append(std::move(all), to);
   return {};
 }
 
@@ -57,15 +62,28 @@ Result<void> AddVsock(const std::string& address, std::vector<nbd::Listener>& to
   return {};
 }
 
+// Those that are not inherited.
+Result<InheritedSockets> OwnSockets(const ServeConfig& config) {
+  InheritedSockets own;
+  for (const std::string& path : config.sockets) TRY(AddUnix(path, config.user, own.nbd));
+  for (const std::string& address : config.addresses) TRY(AddTcp(address, own.nbd));
+  for (const std::string& address : config.vsocks) TRY(AddVsock(address, own.nbd));
+  if (config.control) TRY(AddUnix(*config.control, config.user, own.control));
+  if (config.metrics_address) TRY(AddTcp(*config.metrics_address, own.metrics));
+  return own;
+}
+
 size_t ThreadsFor(const ServeConfig& config) {
   if (config.threads != 0) return config.threads;
   return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, kServeThreadsMax);
 }
 
-// Why an index is made anew is for those who look closely.
-IndexNote IndexNoteFrom(nbd::Severity log_from) {
-  if (log_from != nbd::Severity::kDebug) return {};
-  return [](const std::string& what) { PrintError(what); };
+// Of each of `loops` loops.
+ParentCacheOptions ParentsFor(const ServeConfig& config, size_t loops, ServeLog& log) {
+  ParentCacheOptions options;
+  options.note = [&log](const std::string& what) { log.Write(nbd::Severity::kDebug, what); };
+  if (config.caches.map_bytes != 0) options.map_bytes_max = config.caches.map_bytes / loops;
+  return options;
 }
 
 Task<void> StopWhenSignalled(EventLoop& loop, const StopSignal& signal, nbd::Server& server) {
@@ -82,27 +100,27 @@ ServeProgram::ServeProgram(Context& context, ServeRequest request)
 
 ServeProgram::~ServeProgram() = default;
 
-Result<void> ServeProgram::OpenSockets() {
-  if (request_.upgrade) return TakeOver();
-  ASSIGN(sockets_, TakeInheritedSockets());
+Async<void> ServeProgram::OpenSockets() {
+  if (request_.upgrade) co_return TakeOver();
+  CO_ASSIGN(sockets_, TakeInheritedSockets());
   const ServeConfig& config = request_.config;
-  for (const std::string& path : config.sockets) TRY(AddUnix(path, config.user, sockets_.nbd));
-  for (const std::string& address : config.addresses) TRY(AddTcp(address, sockets_.nbd));
-  for (const std::string& address : config.vsocks) TRY(AddVsock(address, sockets_.nbd));
-  if (config.control) TRY(AddUnix(*config.control, config.user, sockets_.control));
-  if (config.metrics_address) TRY(AddTcp(*config.metrics_address, sockets_.metrics));
+  const std::function<Result<InheritedSockets>()> open = [&config] { return OwnSockets(config); };
+  CO_ASSIGN(InheritedSockets own, co_await nbd::ListenPatiently(context_.loop, open));
+  Append(std::move(own.nbd), sockets_.nbd);
+  Append(std::move(own.control), sockets_.control);
+  Append(std::move(own.metrics), sockets_.metrics);
   if (config.stdio) {
     if (!sockets_.nbd.empty()) {
-      return Error{Errc::kInvalidArgument, "--stdio: expected no other socket, found one"};
+      co_return Error{Errc::kInvalidArgument, "--stdio: expected no other socket, found one"};
     }
     request_.config.server.lifetime = nbd::Lifetime::kUntilEmpty;
   } else if (sockets_.nbd.empty()) {
-    return Error{Errc::kInvalidArgument,
-                 "expected --socket, --listen, --vsock, --stdio or a socket of the service "
-                 "manager, found none"};
+    co_return Error{Errc::kInvalidArgument,
+                    "expected --socket, --listen, --vsock, --stdio or a socket of the service "
+                    "manager, found none"};
   }
-  ASSIGN(request_.config.server.tls, LoadTls(config.tls));
-  return {};
+  CO_ASSIGN(request_.config.server.tls, LoadTls(config.tls));
+  co_return Result<void>();
 }
 
 Result<void> ServeProgram::Confine() {
@@ -115,11 +133,13 @@ Async<ExitStatus> ServeProgram::Run() {
   // Before there is a socket: whoever can connect can rely on a clean stop.
   CO_ASSIGN(StopSignal signal, StopSignal::Install());
   stop_signal_.emplace(std::move(signal));
-  CO_TRY(OpenSockets());
+  CO_TRY(co_await OpenSockets());
+  log_.SetFormat(request_.config.log_format);
+  ChunkCache::OfProcess().SetBytesMax(request_.config.caches.chunk_bytes);
   CO_TRY(Confine());
   const size_t threads = ThreadsFor(request_.config);
-  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, threads, context_.io,
-                                      IndexNoteFrom(request_.log_from)));
+  const ParentCacheOptions parents = ParentsFor(request_.config, threads, log_);
+  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, threads, context_.io, parents));
   server_ = std::make_unique<nbd::Server>(context_.loop, request_.config.server, log_);
   for (size_t i = 1; i < loops_->size(); ++i) server_->AddLoop(loops_->loop(i));
   keeper_ = std::make_unique<ExportKeeper>(*loops_, *server_, log_);

@@ -12,11 +12,11 @@
 #include "tools/serve/hand_over.h"
 #include "tools/serve/inherited_sockets.h"
 #include "tools/serve/metrics_outlets.h"
+#include "tools/serve/serve_log.h"
 #include "tools/serve/serve_loops.h"
 #include "tools/serve/small_server.h"
 #include "tools/serve/space_watch.h"
 #include "tools/serve/stdio_connection.h"
-#include "tools/serve_log.h"
 #include "tools/stop_signal.h"
 #include "tools/verb.h"
 
@@ -42,7 +42,7 @@ class ServeProgram {
   Async<ExitStatus> Run();
 
  private:
-  Result<void> OpenSockets();
+  Async<void> OpenSockets();
   Result<void> Confine();
   Async<void> OpenExports();
   Async<void> ServeUntilStopped();
