@@ -26,7 +26,8 @@ constexpr VerbText kText{
     .notes =
         "Commands:\n"
         "  list              the exports and how many clients each has\n"
-        "  stat              the same with counts of requests, errors, bytes and seconds\n"
+        "  stat              the same with counts of requests, errors, bytes and seconds,\n"
+        "                    and of what came from the file of each layer\n"
         "  add [NAME=]FILE   export another image; takes the options above\n"
         "  remove NAME       end the connections to an export and close its image\n"
         "  drain NAME        hide an export from new clients, wait until those it has leave (up "
@@ -107,6 +108,11 @@ void PrintExports(const json& answer, Output& output) {
                               numbers.value("requests", uint64_t{0}),
                               numbers.value("errors", uint64_t{0}),
                               numbers.value("bytes", uint64_t{0}), numbers.value("seconds", 0.0)));
+    }
+    for (const json& layer : one.value("layers", json::array())) {
+      output.Text(fmt::format("\tfrom {}\t{} reads\t{} bytes\n", layer.value("filename", ""),
+                              layer.value("reads", uint64_t{0}),
+                              layer.value("bytes", uint64_t{0})));
     }
   }
 }
