@@ -74,6 +74,12 @@ class Service:
         self.log.seek(0)
         return self.log.read()[-4000:]
 
+    def requests(self, name):
+        """How many the server has answered for this export."""
+        answer = json.loads(mica("ctl", "--control", self.control, "stat", "--json").stdout)
+        (export,) = (one for one in answer["exports"] if one["name"] == name)
+        return sum(one["requests"] for one in export["commands"].values())
+
     def connect(self, name):
         handle = nbd.NBD()
         handle.set_export_name(name)
@@ -212,11 +218,31 @@ def a_failed_upgrade_is_undone(service):
     handle.shutdown()
 
 
+def qemu_goes_on(service):
+    """For QEMU, which reconnects, upgrades and a kill among its requests are pauses. It writes zeroes over zeroes."""
+    disk = f"driver=nbd,server.type=unix,server.path={service.socket},export=vm2,reconnect-delay=60"
+    bench = subprocess.Popen(["qemu-img", "bench", "-w", "-c", "6000", "-d", "16", "-s", "4096", "--flush-interval=32",
+                              "--image-opts", disk], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        while service.requests("vm2") == 0 and bench.poll() is None:
+            pass
+        service.upgrade()
+        service.kill()
+        service.start()
+        service.upgrade()
+        if bench.wait(timeout=60) != 0:
+            raise AssertionError(f"qemu-img: {bench.stdout.read()}\n{service.words()}")
+    finally:
+        bench.kill()
+        bench.stdout.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
+    harness.need_programs("qemu-img")
     generator = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory(prefix="mica-upgrade-") as directory:
         master = harness.make_raw(os.path.join(directory, "master.raw"), kill_test.BLOCKS * kill_test.BLOCK)
@@ -227,6 +253,7 @@ def main():
         try:
             cut_requests_survive(service)
             a_failed_upgrade_is_undone(service)
+            qemu_goes_on(service)
             workers = [(name, Worker(None, arguments.seed * 4 + index * 2 + parity, parity, {}))
                        for index, name in enumerate(EXPORTS) for parity in (0, 1)]
             begin = time.monotonic()
