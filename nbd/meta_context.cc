@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nbd/meta_context.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,10 @@ namespace {
 // QEMU's documentation, docs/interop/nbd.rst: bit 0 of a bitmap's status.
 constexpr uint32_t kStateDirty = 1u << 0;
 constexpr std::string_view kBitmapPrefix = "qemu:dirty-bitmap:";
+
+// Extents of the device that are looked at beyond what a client wants: several may look the same to
+// it, as data of two layers does.
+constexpr size_t kLookAheadExtents = 1024;
 
 void Append(std::vector<MetaExtent>& extents, MetaExtent added) {
   if (!extents.empty() && extents.back().flags == added.flags) {
@@ -41,12 +46,21 @@ class StatusContext final : public MetaContext {
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
 
   Async<std::vector<MetaExtent>> Describe(ByteRange range, size_t extents_max) const override {
-    CO_ASSIGN(const std::vector<StatusExtent> status, co_await device_.Status(range, extents_max));
     std::vector<MetaExtent> extents;
-    for (const StatusExtent& extent : status) {
-      Append(extents, MetaExtent{.length = extent.length, .flags = flags_of_(extent)});
+    size_t looked_at = 0;
+    size_t batch = extents_max + 1;  // one more tells that the last one ends
+    while (!range.empty() && extents.size() <= extents_max &&
+           looked_at < extents_max + kLookAheadExtents) {
+      CO_ASSIGN(const std::vector<StatusExtent> status, co_await device_.Status(range, batch));
+      if (status.empty()) co_return Error{Errc::kIo, "the device gave no status"};
+      for (const StatusExtent& extent : status) {
+        Append(extents, MetaExtent{.length = extent.length, .flags = flags_of_(extent)});
+        range = RangeBetween(range.offset + extent.length, range.end());
+      }
+      looked_at += status.size();
+      batch = std::max(batch, std::min(2 * batch, kLookAheadExtents));
     }
-    if (extents.empty()) co_return Error{Errc::kIo, "the device gave no status"};
+    if (extents.size() > extents_max) extents.resize(extents_max);
     co_return extents;
   }
 

@@ -142,6 +142,72 @@ TEST_F(MetaContexts, APayloadChoosesAmongTheSelected) {
   EXPECT_EQ(refused[0].error, WireError::kInvalid);
 }
 
+// Data of many layers, a block of each in turn, and a hole behind it.
+class LayeredDevice final : public BlockDevice {
+ public:
+  static constexpr uint64_t kBlockBytes = 4096;
+  explicit LayeredDevice(uint64_t data_blocks) : data_bytes_(data_blocks * kBlockBytes) {
+    info_.size = 2 * data_bytes_;
+  }
+  [[nodiscard]] const DeviceInfo& info() const noexcept override { return info_; }
+  Async<void> Read(uint64_t, Bytes) override { co_return Error{Errc::kIo, "not here"}; }
+  Async<void> Write(uint64_t, ConstBytes, Durability) override {
+    co_return Error{Errc::kIo, "not here"};
+  }
+  Async<void> WriteZeroes(ByteRange, ZeroHint, Durability) override {
+    co_return Error{Errc::kIo, "not here"};
+  }
+  Async<void> Discard(ByteRange, Durability) override { co_return Error{Errc::kIo, "not here"}; }
+  Async<void> Flush() override { co_return Error{Errc::kIo, "not here"}; }
+  Async<std::vector<StatusExtent>> Status(ByteRange range, size_t extents_max) override {
+    std::vector<StatusExtent> extents;
+    while (!range.empty() && extents.size() < extents_max) {
+      const bool data = range.offset < data_bytes_;
+      const auto depth = static_cast<uint32_t>(1 + range.offset / kBlockBytes % 3);
+      const uint64_t length = data ? kBlockBytes : range.length;
+      extents.push_back(StatusExtent{length, !data, !data, data ? depth : 0});
+      range = RangeBetween(range.offset + length, range.end());
+    }
+    looked_at += extents.size();
+    co_return extents;
+  }
+  size_t looked_at = 0;
+
+ private:
+  uint64_t data_bytes_;
+  DeviceInfo info_;
+};
+
+TEST_F(MetaContexts, DataOfSeveralLayersIsOneExtentOfTheAllocation) {
+  for (const uint64_t blocks : {1u, 2u, 3u, 100u}) {
+    LayeredDevice device(blocks);
+    const Export layered("layered", device);
+    const MetaContextList contexts = ContextsOf(layered);
+    for (const size_t extents_max : {1u, 2u, 50u}) {
+      const auto allocation =
+          SyncWait(talk_.loop, contexts[0]->Describe({0, device.info().size}, extents_max));
+      ASSERT_TRUE(allocation);
+      ASSERT_EQ(allocation->size(), std::min<size_t>(extents_max, 2));
+      EXPECT_EQ(allocation->front().length, blocks * LayeredDevice::kBlockBytes);
+      const auto depth =
+          SyncWait(talk_.loop, contexts[1]->Describe({0, device.info().size}, extents_max));
+      ASSERT_TRUE(depth);
+      EXPECT_EQ(depth->size(), std::min<size_t>(extents_max, blocks + 1));
+      EXPECT_EQ(depth->front().length, LayeredDevice::kBlockBytes);
+    }
+  }
+}
+
+TEST_F(MetaContexts, OneExtentCostsABoundedSearch) {
+  LayeredDevice device(1u << 20);
+  const Export layered("layered", device);
+  const auto one =
+      SyncWait(talk_.loop, ContextsOf(layered)[0]->Describe({0, device.info().size}, 1));
+  ASSERT_TRUE(one);
+  EXPECT_GE(one->front().length, 1024 * LayeredDevice::kBlockBytes);
+  EXPECT_LE(device.looked_at, 3000u);
+}
+
 TEST_F(MetaContexts, ABitmapThatIsGoneIsAnErrorNotACrash) {
   bitmaps_.dirty["short-lived"] = {};
   const MetaContextList contexts = ContextsOf(*talk_.exports.Find("changing"));

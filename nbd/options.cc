@@ -199,17 +199,26 @@ Async<Next> HandleGo(Negotiation& negotiation, ConstBytes payload) {
   co_return Next::kTransmit;
 }
 
-// NBD_OPT_STRUCTURED_REPLY: asking twice changes nothing.
-Async<Next> HandleStructuredReply(Negotiation& negotiation, ConstBytes) {
-  negotiation.state().replies = ReplyStyle::kStructured;
+// Asking twice changes nothing, and the client is told so: QEMU does, and libnbd's tests want it.
+void AgreeOnReplies(Negotiation& negotiation, ReplyStyle replies) {
+  ReplyStyle& agreed = negotiation.state().replies;
+  if (agreed == replies) {
+    negotiation.Refuse(OptionReply::kErrInvalid, "this was agreed on before");
+    return;
+  }
+  agreed = replies;
   negotiation.Acknowledge();
+}
+
+// NBD_OPT_STRUCTURED_REPLY
+Async<Next> HandleStructuredReply(Negotiation& negotiation, ConstBytes) {
+  AgreeOnReplies(negotiation, ReplyStyle::kStructured);
   co_return Next::kContinue;
 }
 
-// NBD_OPT_EXTENDED_HEADERS: asking twice changes nothing either.
+// NBD_OPT_EXTENDED_HEADERS
 Async<Next> HandleExtendedHeaders(Negotiation& negotiation, ConstBytes) {
-  negotiation.state().replies = ReplyStyle::kExtended;
-  negotiation.Acknowledge();
+  AgreeOnReplies(negotiation, ReplyStyle::kExtended);
   co_return Next::kContinue;
 }
 

@@ -122,14 +122,7 @@ uint16_t TransmissionFlags(const Export& target, ReplyStyle replies) noexcept {
   return flags;
 }
 
-std::optional<Error> CheckPayload(const Request& request, const Agreement& agreement) {
-  const bool must_have = agreement.replies == ReplyStyle::kExtended &&
-                         request.command == Command::kWrite &&
-                         (request.flags & kCommandPayloadLen) == 0 && !request.range.empty();
-  if (must_have) {
-    // Guessing wrong would take the data of a guest for requests, or requests for data.
-    return Error{Errc::kInvalidArgument, "a WRITE with extended headers and without PAYLOAD_LEN"};
-  }
+std::optional<Error> CheckPayload(const Request& request) {
   if (request.payload_bytes > kPayloadBytesMax) {
     return Error{Errc::kLimit, fmt::format("{} bytes of payload", request.payload_bytes)};
   }

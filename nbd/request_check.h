@@ -27,9 +27,9 @@ struct Refusal {
   std::string_view text;  // a literal
 };
 
-// Whether the server cannot know how much payload follows the header of `request`, or is not
-// willing to receive so much: then the connection ends.
-std::optional<Error> CheckPayload(const Request& request, const Agreement& agreement);
+// Whether more payload follows the header of `request` than the server is willing to receive: then
+// the connection ends.
+std::optional<Error> CheckPayload(const Request& request);
 
 // Why `request` must not reach the device, if there is a reason: the command or one of its flags is
 // unknown or was not offered to this very connection, the export is read-only, or the range does

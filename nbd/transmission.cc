@@ -152,7 +152,7 @@ Transmission::Needed Transmission::ServeAvailable() {
 
 std::optional<Transmission::Needed> Transmission::ServeCurrent() {
   if (current_.command == Command::kDisconnect) return Needed::kNothing;
-  broken_rule_ = CheckPayload(current_, agreement_);
+  broken_rule_ = CheckPayload(current_);
   if (broken_rule_) return Needed::kNothing;
   const bool has_payload = current_.payload_bytes != 0;
   const uint64_t cost = Cost(current_);

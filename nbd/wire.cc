@@ -88,7 +88,11 @@ std::optional<Request> DecodeExtendedRequest(ConstBytes from) {
                   .command = Command{LoadBe<uint16_t>(from, 6)},
                   .cookie = LoadBe<uint64_t>(from, 8),
                   .range = {LoadBe<uint64_t>(from, 16), LoadBe<uint64_t>(from, 24)}};
-  if ((request.flags & kCommandPayloadLen) != 0) request.payload_bytes = request.range.length;
+  // A WRITE has its data behind it even if the client forgot to say so: other servers take it, and
+  // nobody writes nothing.
+  const bool has_payload =
+      request.command == Command::kWrite || (request.flags & kCommandPayloadLen) != 0;
+  if (has_payload) request.payload_bytes = request.range.length;
   return request;
 }
 
