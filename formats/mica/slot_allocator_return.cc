@@ -118,8 +118,9 @@ SlotRun SlotAllocator::FindBareRun(Slot from, uint32_t count_min) const noexcept
 }
 
 void SlotAllocator::GrantBare(SlotRun stretch) {
-  for (Slot at = bare_.FindSet(stretch.first, high_water_); at < stretch.end();
-       at = bare_.FindSet(at, high_water_)) {
+  // The mark may have gone down over the stretch while the host was asked.
+  const auto end = static_cast<Slot>(std::min<uint64_t>(stretch.end(), high_water_));
+  for (Slot at = bare_.FindSet(stretch.first, end); at < end; at = bare_.FindSet(at, end)) {
     bare_.Clear(at);
     --bare_count_;
     bits_.Set(at);

@@ -59,6 +59,20 @@ TEST(SlotAllocatorReturn, TheMarkGoesDownOverFreeAndBareSlots) {
   EXPECT_EQ(slots.available(), 0u) << "the host has promised nothing from the bare slots on";
 }
 
+TEST(SlotAllocatorReturn, TheMarkMayGoDownWhileTheHostIsAskedForBareSlots) {
+  SlotAllocator slots(2, 1000);
+  slots.Reveal(SlotBitmap());
+  slots.Allocate(998);
+  slots.AddBare({900, 100});
+  const SlotRun asked = slots.BareStretch(50);
+  ASSERT_EQ(asked, (SlotRun{900, 50}));
+  slots.LowerHighWater(0);
+  ASSERT_EQ(slots.high_water(), 900u);
+  slots.GrantBare(asked);
+  EXPECT_EQ(slots.available(), 0u) << "they are beyond the mark, and nobody was promised them";
+  EXPECT_EQ(slots.bare_slots(), 0u);
+}
+
 TEST(SlotAllocatorReturn, TheMarkStaysWhereLessThanIsNeededWouldBeLeft) {
   SlotAllocator slots(2, 1100);
   slots.Reveal(SlotBitmap());
