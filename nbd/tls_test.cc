@@ -9,6 +9,7 @@
 #include <string>
 
 #include "engine/async/sync_wait.h"
+#include "engine/base/prng.h"
 #include "nbd/session.h"
 #include "nbd/testing/conversation.h"
 #include "nbd/testing/memory_stream.h"
@@ -330,6 +331,65 @@ TEST_F(TlsConversation, MalformedOptionsStayInSync) {
   Send(ClientScript().Option(OptionCode::kStructuredReply));
   EXPECT_EQ(NextType(), OptionReply::kAck);
   all_cuts();
+}
+
+// Any options in any order, then STARTTLS, then any again. What is answered behind STARTTLS is what
+// a client is told that said nothing before it.
+TEST_F(TlsConversation, WhatComesBeforeStartTlsChangesNothingBehindIt) {
+  using Add = void (*)(ClientScript&);
+  const Add options[] = {
+      [](ClientScript& s) { s.Option(OptionCode::kList); },
+      [](ClientScript& s) { s.Option(OptionCode::kStructuredReply); },
+      [](ClientScript& s) { s.Option(OptionCode::kExtendedHeaders); },
+      [](ClientScript& s) { s.Info(OptionCode::kInfo, "for-alice", {InfoType::kName}); },
+      [](ClientScript& s) { s.Info(OptionCode::kGo, "other"); },
+      [](ClientScript& s) { s.MetaContext(OptionCode::kListMetaContext, "disk", {}); },
+      [](ClientScript& s) {
+        s.MetaContext(OptionCode::kSetMetaContext, "disk", {"base:allocation"});
+      },
+      [](ClientScript& s) { s.Option(OptionCode::kStartTls, AsBytes("data")); },
+      [](ClientScript& s) { s.Option(OptionCode{12345}, AsBytes("junk")); }};
+  const auto pick = [&](Prng& prng, uint64_t count) {
+    ClientScript script;
+    for (uint64_t i = 0; i < count; ++i) options[prng.Below(std::size(options))](script);
+    return script.Info(OptionCode::kInfo, "disk");
+  };
+  // Of `count` options, each to its end.
+  const auto answers = [&](uint64_t count) {
+    std::vector<std::pair<OptionReply, std::vector<std::byte>>> all;
+    while (count > 0) {
+      const OptionReply type = NextType();
+      if (type == OptionReply{}) break;
+      all.emplace_back(type, last_->payload);
+      const bool ends = type == OptionReply::kAck || std::to_underlying(type) >= 1u << 31;
+      count -= ends ? 1 : 0;
+    }
+    EXPECT_EQ(count, 0u);
+    return all;
+  };
+  constexpr uint64_t kOptions = 12;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Prng prng(seed);
+    const ClientScript before = pick(prng, kOptions);
+    const ClientScript behind = pick(prng, kOptions);
+    std::vector<std::pair<OptionReply, std::vector<std::byte>>> told[2];
+    for (const bool silent : {false, true}) {
+      Start(seed % 2 == 0 ? TlsMode::kAllow : TlsMode::kRequire, 1 + prng.Below(100));
+      Send(ClientScript().Flags());
+      if (!silent) {
+        Send(before);
+        answers(kOptions + 1);
+      }
+      StartTls("alice", kAliceKey);
+      Send(behind);
+      told[silent ? 1 : 0] = answers(kOptions + 1);
+      TearDown();
+      session_.reset();
+      ended_ = false;
+    }
+    EXPECT_EQ(told[0], told[1]);
+  }
 }
 
 TEST_F(TlsConversation, AClientMayVanishWithRequestsOutstanding) {

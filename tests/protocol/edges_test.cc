@@ -12,9 +12,19 @@ namespace mica::nbd {
 namespace {
 
 constexpr uint64_t kSize = TestServer::kDiskBytes;
-constexpr uint64_t kOffsets[] = {
-    0,         1,     511,       uint64_t{1} << 31, UINT32_MAX,       uint64_t{1} << 32,
-    kSize - 1, kSize, kSize + 1, uint64_t{1} << 63, UINT64_MAX - 511, UINT64_MAX};
+constexpr uint64_t kOffsets[] = {0,
+                                 1,
+                                 511,
+                                 4095,
+                                 uint64_t{1} << 31,
+                                 UINT32_MAX,
+                                 uint64_t{1} << 32,
+                                 kSize - 1,
+                                 kSize,
+                                 kSize + 1,
+                                 uint64_t{1} << 63,
+                                 UINT64_MAX - 511,
+                                 UINT64_MAX};
 constexpr uint64_t kLengths[] = {0,
                                  1,
                                  511,

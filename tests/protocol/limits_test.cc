@@ -4,11 +4,16 @@
 #include <sys/socket.h>
 
 #include <fstream>
+#include <string>
 
+#include "nbd/negotiation.h"
 #include "tests/protocol/test_server.h"
 
 namespace mica::nbd {
 namespace {
+
+// What a crowd of idle clients may cost; a sanitizer keeps a multiple of it for itself.
+constexpr uint64_t kCrowdBytesMax = 64u << 20;
 
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
@@ -87,7 +92,9 @@ TEST(Limits, AThousandIdleConnectionsAndThenNoMore) {
   const uint64_t before = ResidentBytes();
   for (int i = 0; i < 999; ++i) clients.push_back(server.Connect());
   for (WireClient& client : clients) EXPECT_TRUE(client.Greeting());
-  std::printf("999 idle connections: resident memory +%zu KiB\n", (ResidentBytes() - before) >> 10);
+  const uint64_t grown = ResidentBytes() - before;
+  std::printf("999 idle connections: resident memory +%zu KiB\n", grown >> 10);
+  EXPECT_LT(grown, kCrowdBytesMax);
   WireClient last = server.ConnectAndGo(ReplyStyle::kSimple);
   EXPECT_EQ(last.Ask({.command = Command::kFlush, .cookie = 1}), WireError::kNone);
   WireClient one_too_many = server.Connect();
@@ -95,6 +102,100 @@ TEST(Limits, AThousandIdleConnectionsAndThenNoMore) {
   last.Close();
   server.WaitFor([&] { return server.server().connections() == 999; });
   EXPECT_TRUE(server.Connect().Greeting());
+}
+
+// Each has sent all but the last byte of the longest option there may be.
+TEST(Limits, AThousandUnfinishedOptions) {
+  TestServer server;
+  WireClient other = server.ConnectAndGo(ReplyStyle::kSimple);
+  ClientScript script;
+  const std::vector<std::byte> most(Negotiation::kOptionPayloadMax - 1, std::byte{'x'});
+  script.Flags().OptionHeader(7, Negotiation::kOptionPayloadMax).Raw(most);
+  constexpr uint64_t kClients = 900;
+  const uint64_t before = ResidentBytes();
+  std::vector<WireClient> clients;
+  for (uint64_t i = 1; i <= kClients; ++i) {
+    clients.push_back(server.Connect());
+    EXPECT_TRUE(clients.back().Send(script));
+    ASSERT_EQ(other.Ask({.cookie = i, .range = {0, 4096}}), WireError::kNone);
+  }
+  const uint64_t grown = ResidentBytes() - before;
+  std::printf("%zu unfinished options: resident memory +%zu KiB\n", clients.size(), grown >> 10);
+  EXPECT_LT(grown, kClients * 2 * Negotiation::kOptionPayloadMax + kCrowdBytesMax);
+  for (WireClient& client : clients) {
+    client.Send(ClientScript().Number(uint8_t{0}));
+    EXPECT_TRUE(client.Greeting());
+    EXPECT_EQ(client.NextOptionReply()->type, OptionReply::kErrInvalid);
+  }
+}
+
+// 10,000 exports make a list of half a megabyte; nobody reads it.
+TEST(Limits, ListsThatNobodyReads) {
+  ServerOptions options;
+  options.limits.handshake_timeout = std::chrono::seconds(1);
+  TestServer server(options);
+  server.OnLoop([&] {
+    for (int i = 0; i < 10'000; ++i) {
+      EXPECT_TRUE(server.server().exports().Add(
+          Export("a rather long name of an export, number " + std::to_string(i), server.device())));
+    }
+  });
+  WireClient other = server.ConnectAndGo(ReplyStyle::kSimple);
+  ClientScript script;
+  script.Flags();
+  for (int i = 0; i < 30; ++i) script.Option(OptionCode::kList);
+  constexpr uint64_t kClients = 100;
+  const uint64_t before = ResidentBytes();
+  std::vector<WireClient> clients;
+  for (uint64_t i = 1; i <= kClients; ++i) {
+    clients.push_back(server.Connect());
+    EXPECT_TRUE(clients.back().Send(script));
+    ASSERT_EQ(other.Ask({.cookie = i, .range = {0, 4096}}), WireError::kNone);
+  }
+  const uint64_t grown = ResidentBytes() - before;
+  std::printf("%zu unread lists: resident memory +%zu KiB\n", clients.size(), grown >> 10);
+  EXPECT_LT(grown, 2 * kCrowdBytesMax);
+  server.WaitFor([&] { return server.server().connections() == 1; });  // the time is up for them
+  EXPECT_EQ(other.Ask({.cookie = 1000, .range = {0, 4096}}), WireError::kNone);
+}
+
+TEST(Limits, TheLongestNameWorksEverywhereAndALongerOneNowhere) {
+  const std::string longest(4096, 'n');
+  TestServer server;
+  server.OnLoop([&] {
+    EXPECT_TRUE(server.server().exports().Add(Export(longest, server.device())));
+    EXPECT_FALSE(server.server().exports().Add(Export(longest + "n", server.device())));
+  });
+  WireClient client = server.Connect();
+  client.Send(ClientScript()
+                  .Flags()
+                  .Option(OptionCode::kStructuredReply)
+                  .Info(OptionCode::kInfo, longest + "n")
+                  .MetaContext(OptionCode::kSetMetaContext, longest + "n", {"base:allocation"})
+                  .MetaContext(OptionCode::kSetMetaContext, longest, {"base:allocation"})
+                  .Info(OptionCode::kGo, longest, {InfoType::kName})
+                  .Request({.command = Command::kBlockStatus, .cookie = 7, .range = {0, 4096}}));
+  EXPECT_TRUE(client.Greeting());
+  for (const OptionReply type :
+       {OptionReply::kAck, OptionReply::kErrTooBig, OptionReply::kErrTooBig,
+        OptionReply::kMetaContext, OptionReply::kAck, OptionReply::kInfo}) {
+    const auto reply = client.NextOptionReply();
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->type, type);
+  }
+  const auto name = client.NextOptionReply();
+  ASSERT_TRUE(name);
+  EXPECT_EQ(AsText(name->payload).substr(2), longest);
+  EXPECT_EQ(client.NextOptionReply()->type, OptionReply::kAck);
+  EXPECT_EQ(client.NextReply()->type, ChunkType::kBlockStatus);
+  WireClient old = server.Connect();
+  old.Send(ClientScript().Flags().ExportName(longest));
+  EXPECT_TRUE(old.Greeting());
+  EXPECT_TRUE(old.Receive(10));
+  WireClient longer = server.Connect();
+  longer.Send(ClientScript().Flags().ExportName(longest + "n"));
+  EXPECT_TRUE(longer.Greeting());
+  EXPECT_TRUE(longer.AtEnd());
 }
 
 TEST(Limits, ConnectionsPerExport) {
