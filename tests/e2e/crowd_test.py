@@ -89,13 +89,23 @@ class Crowd(harness.TestCase):
         with self.serve() as server:
             self.assert_served(server, "a")
             before = self.resident(server)
+            steady = server.connect("a")
+            waits = []
             begin = time.monotonic()
             for index in range(10_000):
                 with socket.socket(socket.AF_UNIX) as client:
                     client.connect(server.socket)
                     if index % 4 == 0:
                         client.sendall(b"\0\0\0\3IHAVEOPT\0\0\0\7")
-            print(f"10,000 connects in {time.monotonic() - begin:.1f} s", file=sys.stderr)
+                if index % 100 == 0:
+                    asked = time.monotonic()
+                    steady.pwrite(bytes([index // 100]) * 4096, 4096)
+                    self.assertEqual(steady.pread(1, 4096), bytes([index // 100]))
+                    waits.append(time.monotonic() - asked)
+            print(f"10,000 connects in {time.monotonic() - begin:.1f} s; a write and a read meanwhile took "
+                  f"{1000 * sorted(waits)[50]:.1f} ms, {1000 * max(waits):.0f} ms at most", file=sys.stderr)
+            self.assertLess(max(waits), 5)
+            steady.shutdown()
             self.assert_served(server, "a", seconds=15)
             self.assertLess(self.resident(server) - before, 64 * MIB)
 

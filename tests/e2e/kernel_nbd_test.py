@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,6 @@ SIZE = 64 * MIB
 STEPS = ("attach", "mkfs", "mount", "fsync", "trim", "unmount", "fsck", "fill", "discard", "zero", "detach")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def run_guest(kernel_dir, port):
     """What the guest printed until it switched itself off."""
     command = [
@@ -43,7 +36,7 @@ def run_guest(kernel_dir, port):
 class KernelClient(harness.TestCase):
     def test_a_disk_with_a_file_system(self):
         self.clone(self.sealed_master(SIZE))
-        port, control = free_port(), self.path("control")
+        port, control = harness.free_port(), self.path("control")
         with Server(self.directory, f"vm={self.path('vm.mica')}",
                     options=("--listen", f"127.0.0.1:{port}", "--control", control)) as server:
             started = time.monotonic()

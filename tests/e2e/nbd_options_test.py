@@ -4,11 +4,14 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
+from certificates import EXPIRED, CertificateMaker  # noqa: E402
 from harness import MICA, Server, mica, run  # noqa: E402
 
 MIB = 1 << 20
@@ -47,6 +50,11 @@ class Encrypted(harness.TestCase):
                 as server:
             run("nbdinfo", "--size", server.uri("vm"))
             run("nbdinfo", "--size", self.uri(server, "bob"))
+            run("qemu-img", "convert", "--object",
+                f"tls-creds-psk,id=t,endpoint=client,dir={self.directory},username=alice", "--image-opts",
+                f"driver=nbd,server.type=unix,server.path={server.socket},export=vm,tls-creds=t", "-O", "raw",
+                self.path("copy"))
+        mica("compare", self.path("copy"), self.path("master.raw"))
 
     def test_configuration(self):
         config = self.path("serve.toml")
@@ -65,6 +73,94 @@ class Encrypted(harness.TestCase):
         for words in (("--tls-psk", self.path("none")), ("--tls-certificates", self.directory)):
             failed = run(MICA, "serve", "--socket", self.path("s"), *words, vm, status=2)
             self.assertIn(self.directory, failed.stderr)
+
+
+class Certified(CertificateMaker, harness.TestCase):
+    """Over TCP, because a name is part of the proof."""
+
+    def setUp(self):
+        super().setUp()
+        self.authority("ca")
+        self.authority("stranger")
+        self.clone(self.sealed_master(SIZE, b"m" * MIB))
+        self.server_folder = self.certificate(self.folder("server", "ca"), "server", "ca", "server")
+
+    def serve(self, *more, folder=None):
+        self.port = harness.free_port()
+        return Server(self.directory, f"vm={self.path('vm.mica')}",
+                      options=("--listen", f"127.0.0.1:{self.port}", "--tls-certificates",
+                               folder or self.server_folder, *more))
+
+    def nbdinfo(self, folder, status=0):
+        uri = f"nbds://localhost:{self.port}/vm?tls-certificates={folder}"
+        return run("nbdinfo", "--size", uri, status=status).stdout.strip()
+
+    def test_clients(self):
+        with self.serve():
+            alice = self.client("alice")
+            self.assertEqual(self.nbdinfo(alice), str(SIZE))
+            image = f"driver=nbd,host=localhost,port={self.port},export=vm,tls-creds=t"
+            credentials = f"tls-creds-x509,id=t,endpoint=client,dir={alice}"
+            run("qemu-img", "info", "--object", credentials, "--image-opts", image)
+            run("qemu-img", "convert", "--object", credentials, "--image-opts", image, "-O", "raw", self.path("copy"))
+        mica("compare", self.path("copy"), self.path("vm.mica"))
+
+    def test_who_is_refused(self):
+        with self.serve() as server:
+            self.nbdinfo(self.client("signed-by-a-stranger", "stranger"), status=1)
+            self.nbdinfo(self.client("expired", lifetime=EXPIRED), status=1)
+            self.nbdinfo(self.folder("no-certificate", "ca"), status=1)
+            run("nbdinfo", "--size", f"nbd://localhost:{self.port}/vm", status=1)
+            self.assertNotIn("uses export", server.output())
+            self.nbdinfo(self.client("alice"))
+
+    def test_what_clients_refuse(self):
+        alice = self.client("alice")
+        for name, authority, settings in (("expired-server", "ca", {"lifetime": EXPIRED}),
+                                          ("other-authority", "stranger", {}),
+                                          ("other-name", "ca", {"host": "other.example.com"})):
+            with self.subTest(server=name):
+                folder = self.certificate(self.folder(name, "ca"), "server", authority, name, **settings)
+                with self.serve(folder=folder) as server:
+                    self.nbdinfo(alice, status=1)
+                    self.assertNotIn("uses export", server.output())
+
+    def test_only_the_named_client(self):
+        with self.serve("--client", "cn:bob"):
+            self.nbdinfo(self.client("alice"), status=1)
+            self.nbdinfo(self.client("bob"))
+
+    def test_clients_without_certificates_when_told_so(self):
+        with self.serve("--tls-any-client"):
+            self.nbdinfo(self.folder("anyone", "ca"))
+
+    def test_nothing_is_believed_that_came_in_clear(self):
+        go = b"IHAVEOPT" + struct.pack(">III2sH", 7, 8, 2, b"vm", 0)
+        start_tls = b"IHAVEOPT" + struct.pack(">II", 5, 0)
+        with self.serve("--tls", "allow") as server:
+            for together in (True, False):
+                with socket.create_connection(("127.0.0.1", self.port)) as client:
+                    client.settimeout(30)
+                    client.recv(18, socket.MSG_WAITALL)
+                    client.sendall(struct.pack(">I", 3) + start_tls + (go if together else b""))
+                    if not together:
+                        self.assertEqual(client.recv(20, socket.MSG_WAITALL)[12:16], struct.pack(">I", 1))
+                        client.sendall(go)
+                    answer = self.rest_of(client)
+                    self.assertNotIn(b"IHAVEOPT", answer)
+                    self.assertNotIn(struct.pack(">Q", 0x3e889045565a9), answer)
+            self.assertNotIn("uses export", server.output())
+            self.assertIn("data behind STARTTLS", server.output())
+
+    @staticmethod
+    def rest_of(client):
+        received = b""
+        try:
+            while data := client.recv(4096):
+                received += data
+        except ConnectionError:
+            pass
+        return received
 
 
 class Stdio(harness.TestCase):
@@ -127,5 +223,5 @@ class Changes(harness.TestCase):
 
 
 if __name__ == "__main__":
-    harness.need_programs("nbdinfo", "nbdcopy", "qemu-io", "psktool")
+    harness.need_programs("nbdinfo", "nbdcopy", "qemu-img", "qemu-io", "psktool", "certtool")
     harness.main()

@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
+from certificates import EXPIRED, CertificateMaker  # noqa: E402
 from harness import mica, run  # noqa: E402
 
 MIB = 1 << 20
@@ -176,51 +177,15 @@ class PreSharedKeys(FrontEnd):
         run(QEMU_NBD, "--list", "-k", self.socket, status=1)
 
 
-class Certificates(FrontEnd):
-    """Certificates are made anew with certtool; TCP, because a name is part of the proof."""
+class Certificates(CertificateMaker, FrontEnd):
+    """TCP, because a name is part of the proof."""
 
     def setUp(self):
         super().setUp()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = harness.free_port()
         self.authority("ca")
         self.server = self.folder("server", "ca")
         self.certificate(self.server, "server", "ca", "server")
-
-    def authority(self, name):
-        self.template(name, f"cn = {name}\nca\ncert_signing_key\nexpiration_days = 10\n")
-        self.key(self.path(f"{name}-key.pem"))
-        run("certtool", "--generate-self-signed", "--load-privkey", self.path(f"{name}-key.pem"), "--template",
-            self.path(f"{name}.info"), "--outfile", self.path(f"{name}-cert.pem"))
-
-    @staticmethod
-    def key(path):
-        run("certtool", "--generate-privkey", "--key-type=ecdsa", "--curve=secp256r1", "--outfile", path)
-
-    def template(self, name, content):
-        with open(self.path(f"{name}.info"), "w", encoding="ascii") as file:
-            file.write(content)
-
-    def folder(self, name, authority):
-        path = self.path(name)
-        os.makedirs(path, exist_ok=True)
-        run("cp", self.path(f"{authority}-cert.pem"), os.path.join(path, "ca-cert.pem"))
-        return path
-
-    def certificate(self, folder, kind, authority, name, lifetime="expiration_days = 10", host="localhost"):
-        self.template(name, f"cn = {name}\norganization = Example\ndns_name = {host}\nip_address = 127.0.0.1\n"
-                            f"tls_www_{kind}\nencryption_key\nsigning_key\n{lifetime}\n")
-        key = os.path.join(folder, f"{kind}-key.pem")
-        self.key(key)
-        run("certtool", "--generate-certificate", "--load-privkey", key,
-            "--load-ca-certificate", self.path(f"{authority}-cert.pem"),
-            "--load-ca-privkey", self.path(f"{authority}-key.pem"),
-            "--template", self.path(f"{name}.info"), "--outfile", os.path.join(folder, f"{kind}-cert.pem"))
-        return folder
-
-    def client(self, name, authority="ca", **settings):
-        return self.certificate(self.folder(name, "ca"), "client", authority, name, **settings)
 
     def serve_tls(self, *more, verify="on", folder=None):
         pid_file = self.path("pid")
@@ -246,10 +211,9 @@ class Certificates(FrontEnd):
 
     def test_who_is_refused(self):
         self.authority("stranger")
-        expired = 'activation_date = "2020-01-01 00:00:00 UTC"\nexpiration_date = "2020-02-01 00:00:00 UTC"'
         self.serve_tls()
         self.size(self.client("signed-by-a-stranger", "stranger"), status=1)
-        self.size(self.client("expired", lifetime=expired), status=1)
+        self.size(self.client("expired", lifetime=EXPIRED), status=1)
         self.size(self.folder("no-certificate", "ca"), status=1)
         server_as_client = self.folder("wrong-purpose", "ca")
         for name in ("cert", "key"):
@@ -259,8 +223,7 @@ class Certificates(FrontEnd):
         self.size(self.client("alice"))
 
     def test_what_clients_refuse(self):
-        expired = 'activation_date = "2020-01-01 00:00:00 UTC"\nexpiration_date = "2020-02-01 00:00:00 UTC"'
-        old = self.certificate(self.folder("old", "ca"), "server", "ca", "old", lifetime=expired)
+        old = self.certificate(self.folder("old", "ca"), "server", "ca", "old", lifetime=EXPIRED)
         self.serve_tls(folder=old)
         self.size(self.client("alice"), status=1)
 

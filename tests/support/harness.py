@@ -63,6 +63,13 @@ def mica(*arguments, status=0, **options):
     return run(MICA, *arguments, status=status, **options)
 
 
+def free_port():
+    """A TCP port of this machine that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def make_raw(path, size, content=b""):
     """A raw image of `size` bytes that starts with `content`."""
     with open(path, "wb") as file:
