@@ -37,7 +37,8 @@ LAYERS = {
     "formats/mica": ("engine", "formats"),
     "tools/guest": ("engine",),
     "tools/rebase": ("engine", "formats", "tools/guest"),
-    "tools": ("engine", "formats", "nbd", "tools/guest", "tools/rebase"),
+    "tools/sandbox": ("engine",),
+    "tools": ("engine", "formats", "nbd", "tools/guest", "tools/rebase", "tools/sandbox"),
 }
 # formats/ names its formats in one place only.
 FORMAT_REGISTRY = ("formats/registry.cc",)

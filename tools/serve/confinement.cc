@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/serve/confinement.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
-#include <linux/landlock.h>
 #include <pwd.h>
-#include <seccomp.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <memory>
 
-#include "engine/base/unique_fd.h"
+#include "tools/sandbox/sandbox.h"
 
 namespace mica {
 
@@ -48,53 +42,6 @@ constexpr std::array kAllowedCalls = {
     "prlimit64", "restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
     "sysinfo", "uname"};
 
-struct ReleaseFilter {
-  void operator()(void* filter) const noexcept { seccomp_release(filter); }
-};
-
-Error SeccompError(int result, std::string_view what) {
-  return ErrnoError(-result, fmt::format("seccomp: {}", what));
-}
-
-Result<void> FilterSystemCalls() {
-  const std::unique_ptr<void, ReleaseFilter> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
-  if (filter == nullptr) return Error{Errc::kIo, "seccomp: out of memory"};
-  // Threads that exist already (of an I/O engine) are bound as well.
-  if (const int result = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); result != 0) {
-    return SeccompError(result, "all threads");
-  }
-  for (const char* const name : kAllowedCalls) {
-    const int call = seccomp_syscall_resolve_name(name);
-    if (call < 0) continue;
-    if (const int result = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0); result != 0) {
-      return SeccompError(result, name);
-    }
-  }
-  if (const int result = seccomp_load(filter.get()); result != 0) {
-    return SeccompError(result, "load");
-  }
-  return {};
-}
-
-// glibc has no wrappers for these.
-int CreateRuleset(const landlock_ruleset_attr* attributes, size_t size, uint32_t flags) {
-  return static_cast<int>(::syscall(SYS_landlock_create_ruleset, attributes, size, flags));
-}
-
-// Files may be used anywhere, as exports may be added from anywhere, but not executed.
-Result<void> ForbidExecution() {
-  if (CreateRuleset(nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1) return {};  // no Landlock
-  landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs =
-      LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
-  const UniqueFd rules(CreateRuleset(&attributes, sizeof attributes, 0));
-  if (!rules) return ErrnoError(errno, "landlock_create_ruleset");
-  if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) {
-    return ErrnoError(errno, "landlock_restrict_self");
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<UserIds> FindUser(const std::string& name) {
@@ -116,9 +63,12 @@ Result<void> BecomeUser(const std::string& name) {
 }
 
 Result<void> EnterSandbox() {
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoError(errno, "no new privileges");
-  TRY(ForbidExecution());
-  return FilterSystemCalls();
+  TRY(ForbidNewPrivileges());
+  // Files may be used anywhere, as exports may be added from anywhere, but not executed.
+  FileRights rights;
+  rights.write_anywhere = true;
+  TRY(AllowOnlyFiles(rights));
+  return AllowOnlyCalls(kAllowedCalls);
 }
 
 }  // namespace mica
