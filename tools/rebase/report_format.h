@@ -6,7 +6,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 
+#include "tools/rebase/fit/fit_rules.h"
 #include "tools/rebase/report.h"
 
 namespace mica::rebase {
@@ -15,6 +17,11 @@ namespace mica::rebase {
 struct ReportContext {
   // Facts about the whole rebase for the summary (images, digests, policy), by name.
   std::map<std::string, std::string> facts;
+  // Further facts that belong together, by the name of their object in the summary.
+  using Value = std::variant<std::string, uint64_t>;
+  std::map<std::string, std::map<std::string, Value>> groups;
+  // What fit rules found; the summary's "fit" is then the worst of both.
+  std::span<const FitFinding> findings;
   // The files losing versions were saved as, in the order of the rescue items; may be empty.
   std::span<const std::string> rescued;
 };
@@ -22,6 +29,7 @@ struct ReportContext {
 // One object a line, the last one {"summary": …}. Stable: members are added, never changed.
 //   topic path [path_escaped] [other_paths] kind ours theirs action severity [detail] [rule]
 //   [merger] [package] [saved] [saved_beside] [base] [our] [their] ({size, modified, xxh3})
+// and for findings of fit rules: topic ("rule") RuleName Severity Comment path value
 std::string FormatReportJson(const Report& report, const ReportContext& context);
 
 enum class ReportDetail : uint8_t {
@@ -32,6 +40,8 @@ enum class ReportDetail : uint8_t {
 // Grouped by severity, the worst first, and a summary.
 std::string FormatReportText(const Report& report, const ReportContext& context,
                              ReportDetail detail);
+
+std::string_view FitLevelName(FitLevel level);
 
 // One line: how many entries of which severity, and what that means.
 std::string FormatReportSummary(const Report& report);

@@ -74,9 +74,61 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
   return json;
 }
 
-std::string_view FitLevelName(FitLevel level) {
-  static constexpr std::array<std::string_view, 4> kNames = {"none", "low", "medium", "high"};
-  return kNames[static_cast<size_t>(level)];
+void AddGroups(Json& summary, const ReportContext& context) {
+  for (const auto& [name, group] : context.groups) {
+    for (const auto& [key, value] : group) {
+      if (const auto* number = std::get_if<uint64_t>(&value)) {
+        summary[name][key] = *number;
+      } else {
+        summary[name][key] = guest::DisplayText(std::get<std::string>(value));
+      }
+    }
+  }
+}
+
+// How many of what a person should look at ended in which way.
+Json ConflictsJson(const Report& report) {
+  Json conflicts = Json::object();
+  for (const ReportEntry& entry : report.entries()) {
+    if (entry.severity < Severity::kWarn) continue;
+    Json& count = conflicts[std::string(ActionName(entry.action))];
+    count = count.is_null() ? 1 : count.get<size_t>() + 1;
+  }
+  return conflicts;
+}
+
+// Capitals as in the rules.
+std::string SeverityOf(const FitRule& rule) {
+  std::string name(FitLevelName(rule.severity));
+  name.front() = static_cast<char>(name.front() - 'a' + 'A');
+  return name;
+}
+
+Json FindingJson(const FitFinding& finding) {
+  Json json = {{"topic", "rule"},
+               {"RuleName", finding.rule->name},
+               {"Severity", SeverityOf(*finding.rule)},
+               {"Comment", finding.rule->comment}};
+  const bool plain = guest::IsPlainText(finding.path);
+  json["path"] = plain ? finding.path : guest::EscapeText(finding.path);
+  if (!plain) json["path_escaped"] = true;
+  json["value"] = guest::DisplayText(finding.value);
+  return json;
+}
+
+FitLevel WorstOf(const Report& report, std::span<const FitFinding> findings) {
+  FitLevel worst = report.GetFitLevel();
+  for (const FitFinding& finding : findings) worst = std::max(worst, finding.rule->severity);
+  return worst;
+}
+
+Json FindingCounts(std::span<const FitFinding> findings) {
+  Json counts = {{"low", 0}, {"medium", 0}, {"high", 0}};
+  for (const FitFinding& finding : findings) {
+    Json& count = counts[std::string(FitLevelName(finding.rule->severity))];
+    count = count.get<size_t>() + 1;
+  }
+  return counts;
 }
 
 std::string_view VerdictName(Verdict verdict) {
@@ -86,19 +138,28 @@ std::string_view VerdictName(Verdict verdict) {
 
 }  // namespace
 
+std::string_view FitLevelName(FitLevel level) {
+  static constexpr std::array<std::string_view, 4> kNames = {"none", "low", "medium", "high"};
+  return kNames[static_cast<size_t>(level)];
+}
+
 std::string FormatReportJson(const Report& report, const ReportContext& context) {
   std::string text;
   for (const ReportEntry& entry : report.entries()) {
     text += EntryJson(entry, context).dump() + "\n";
   }
+  for (const FitFinding& finding : context.findings) text += FindingJson(finding).dump() + "\n";
   Json summary;
   for (const auto& [name, value] : context.facts) summary[name] = guest::DisplayText(value);
+  AddGroups(summary, context);
   const auto counts = report.Counts();
   for (size_t i = 0; i < counts.size(); ++i)
     summary["counts"][std::string(kSeverityNames[i])] = counts[i];
+  summary["conflicts"] = ConflictsJson(report);
   summary["highest"] = SeverityName(report.Highest());
   summary["verdict"] = VerdictName(report.GetVerdict());
-  summary["fit"] = FitLevelName(report.GetFitLevel());
+  if (!context.findings.empty()) summary["findings"] = FindingCounts(context.findings);
+  summary["fit"] = FitLevelName(WorstOf(report, context.findings));
   return text + Json({{"summary", std::move(summary)}}).dump() + "\n";
 }
 

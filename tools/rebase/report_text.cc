@@ -67,6 +67,11 @@ std::string FormatReportText(const Report& report, const ReportContext& context,
     }
     if (!group.empty()) text += fmt::format("{}:\n{}", kSeverityNames[severity], group);
   }
+  for (const FitFinding& finding : context.findings) {
+    text += fmt::format("fit rule {} ({}): {}, {}\n", finding.rule->name,
+                        FitLevelName(finding.rule->severity), guest::DisplayText(finding.path),
+                        guest::DisplayText(finding.value));
+  }
   return text + FormatReportSummary(report);
 }
 
