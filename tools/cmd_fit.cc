@@ -6,8 +6,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "tools/rebase/job/job.h"
-#include "tools/rebase_output.h"
+#include "tools/fit_run.h"
+#include "tools/fleet_options.h"
+#include "tools/rebase_front.h"
 #include "tools/rebase_policy.h"
 #include "tools/verbs.h"
 
@@ -17,20 +18,25 @@ namespace {
 constexpr VerbText kText{
     .name = "fit",
     .summary = "Predict a rebase without writing anything",
-    .synopsis = "VM --onto MASTER [--policy FILE]... [--fail-on LEVEL] | --explain PATH",
+    .synopsis =
+        "VM... | --pool FILE --onto MASTER [--policy FILE]... [--rules FILE]...\n"
+        "           [-j N] [--fail-on LEVEL]\n"
+        "       mica fit --explain PATH",
     .notes =
-        "Shows what `mica rebase` would report. Levels: low (a warning: both sides wanted "
-        "something\n"
-        "else, the loser would be saved), medium (an error: the result would be quarantined), "
-        "high\n"
-        "(no result could be made).\n"
+        "Shows what `mica rebase` would report, and what fit rules find among the VM's own "
+        "changes:\n"
+        "kernel modules, boot configuration, replaced libraries and the like. Of several VMs a\n"
+        "ranking, the worst first. Levels: low (a warning: both sides wanted something else, the\n"
+        "loser would be saved; or a rule of that severity), medium (an error: the result would be\n"
+        "quarantined), high (no result could be made).\n"
         "--explain PATH shows the rules that decide about a path and needs no images.\n"
-        "Exit status 4: the fit is as bad as --fail-on, or worse."};
+        "Exit status 4: a fit is as bad as --fail-on, or worse."};
 
 struct FitOptions {
-  std::string vm;
-  std::string onto;
-  std::vector<std::string> policies;
+  RebaseRequest request;
+  std::vector<std::string> vms;
+  std::string pool;
+  size_t workers = 1;
   std::optional<rebase::FitLevel> fail_on;
   std::string explain;
 };
@@ -39,21 +45,33 @@ const std::map<std::string, rebase::FitLevel> kLevels = {{"low", rebase::FitLeve
                                                          {"medium", rebase::FitLevel::kMedium},
                                                          {"high", rebase::FitLevel::kHigh}};
 
+Result<ExitStatus> FitMany(Context& context, const FitOptions& options) {
+  FitRunRequest run;
+  ASSIGN(run.vms, ExpandVms(options.vms, options.pool));
+  run.each = options.request;
+  run.workers = options.workers;
+  run.fail_on = options.fail_on;
+  return RunFit(context, run);
+}
+
 Result<ExitStatus> Fit(Context& context, const FitOptions& options) {
-  rebase::JobInput input;
-  input.vm = options.vm;
-  input.target = options.onto;
-  ASSIGN(input.policy, LoadPolicy(options.policies));
+  RebaseRequest request = options.request;
   if (!options.explain.empty()) {
-    context.output.Text(input.policy.Explain(options.explain, rebase::PathKind::kOther));
+    ASSIGN(const rebase::Policy policy, LoadPolicy(request.policies));
+    context.output.Text(policy.Explain(options.explain, rebase::PathKind::kOther));
     return ExitStatus::kDone;
   }
-  if (options.vm.empty() || options.onto.empty()) {
-    return Error{Errc::kInvalidArgument, "expected a VM and --onto MASTER (or --explain PATH)"};
+  if ((options.vms.empty() && options.pool.empty()) || request.onto.empty()) {
+    return Error{Errc::kInvalidArgument, "expected VMs and --onto MASTER (or --explain PATH)"};
   }
-  ASSIGN(const rebase::JobOutcome outcome, rebase::PredictRebase(context.host, input));
-  PrintOutcome(context.output, outcome);
-  const bool too_bad = options.fail_on && outcome.report.GetFitLevel() >= *options.fail_on;
+  if (options.vms.size() != 1 || !options.pool.empty() || IsPattern(options.vms.front())) {
+    return FitMany(context, options);
+  }
+  request.vm = options.vms.front();
+  ASSIGN(const Prediction prediction, Predict(context, request));
+  if (prediction.json.empty()) return prediction.status;
+  context.output.Text(context.output.json() ? prediction.json : prediction.text);
+  const bool too_bad = options.fail_on && FitLevelOf(prediction.json) >= *options.fail_on;
   return too_bad ? ExitStatus::kFitWorse : ExitStatus::kDone;
 }
 
@@ -62,15 +80,24 @@ Result<ExitStatus> Fit(Context& context, const FitOptions& options) {
 Verb AddFit(CLI::App& program) {
   const auto options = std::make_shared<FitOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("--onto", options->onto, "The patched, sealed master")->type_name("MASTER");
-  command->add_option("--policy", options->policies, "Rules on top of the built-in ones")
+  command->add_option("--onto", options->request.onto, "The patched, sealed master")
+      ->type_name("MASTER");
+  command->add_option("--policy", options->request.policies, "Rules on top of the built-in ones")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command->add_option("--rules", options->request.rules, "Fit rules beside the built-in ones")
       ->type_name("FILE")
       ->allow_extra_args(false);
   command->add_option("--fail-on", options->fail_on, "low, medium or high")
       ->transform(CLI::CheckedTransformer(kLevels).description(""))
       ->type_name("LEVEL");
   command->add_option("--explain", options->explain, "A path inside the image")->type_name("PATH");
-  command->add_option("VM", options->vm, "A VM's delta");
+  AddWorkerOptions(*command, options->request.limits);
+  command->add_option("-j", options->workers, "VMs at a time; 1 by default")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--pool", options->pool, "VMs, a path or pattern a line")->type_name("FILE");
+  command->add_option("VM", options->vms, "Deltas of VMs, or patterns");
   return {command, [options](Context& context) { return Fit(context, *options); }};
 }
 

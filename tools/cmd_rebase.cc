@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
 #include <memory>
-#include <nlohmann/json.hpp>
 
-#include "tools/rebase/job/job.h"
-#include "tools/rebase_output.h"
-#include "tools/rebase_policy.h"
+#include "tools/fleet_options.h"
+#include "tools/fleet_run.h"
+#include "tools/rebase_verify.h"
+#include "tools/sandbox/sandbox.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -16,7 +14,10 @@ namespace {
 constexpr VerbText kText{
     .name = "rebase",
     .summary = "Carry a VM's own changes onto a patched master, file by file",
-    .synopsis = "VM --onto MASTER [-o OUT] [--policy FILE]... [--report FILE] [-n]",
+    .synopsis =
+        "VM --onto MASTER [-o OUT] [--policy FILE]... [--report FILE] [-n]\n"
+        "       mica rebase [-j N] [--job FOLDER] --onto MASTER VM... | --pool FILE\n"
+        "       mica rebase --verify REPORT [--policy FILE]...",
     .notes =
         "The VM must be shut down. The result is proven (a second diff against the plan, e2fsck)\n"
         "before the VM is switched to it; the old delta is kept beside it as VM.before-N, and the\n"
@@ -26,74 +27,77 @@ constexpr VerbText kText{
         "one JSON record a line and a summary; without --report it goes to VM.report.jsonl (not "
         "with\n"
         "-n). -n is `mica fit`.\n"
+        "Several VMs, patterns or a pool file make a job: one process for each VM, a journal in\n"
+        "the job's folder, and report.json and report.html there at the end. Run again after an\n"
+        "interruption, the same command does what is left.\n"
+        "--verify plans the rebase anew from the delta it kept and compares everything with the\n"
+        "report; exit status 3 says that only the result has changed since, as the VM has run.\n"
         "Exit status 3: there are conflicts to look at; the report lists them. With an error "
         "among\n"
         "them the result is not switched to, but kept as VM.quarantine."};
 
 struct RebaseOptions {
-  std::string vm;
-  std::string onto;
-  std::string output;
-  std::string report;
-  std::vector<std::string> policies;
-  bool skip_check = false;
+  RebaseRequest request;
+  FleetOptions fleet;
+  std::string verify;
+  std::optional<int> ends_with;
   bool dry_run = false;
 };
 
 Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
-  rebase::JobInput input;
-  input.vm = options.vm;
-  input.target = options.onto;
-  ASSIGN(input.policy, LoadPolicy(options.policies));
-  std::string report = options.report;
-  Result<rebase::JobOutcome> outcome = Error{Errc::kCancelled, "not run"};
+  if (options.ends_with) TRY(DieWith(*options.ends_with));
+  RebaseRequest request = options.request;
+  if (!options.verify.empty()) {
+    if (!options.fleet.vms.empty() || !request.onto.empty()) {
+      return Error{Errc::kInvalidArgument, "--verify takes VM and master from the report"};
+    }
+    return RunVerify(context, {options.verify, request.policies, request.limits});
+  }
+  if (request.onto.empty()) {
+    return Error{Errc::kInvalidArgument, "expected --onto MASTER (or --verify REPORT)"};
+  }
+  if (IsFleet(options.fleet)) {
+    if (options.dry_run || !request.output.empty() || !request.report.empty()) {
+      return Error{Errc::kInvalidArgument,
+                   "-o, --report and -n are for one VM; to look at many, use mica fit"};
+    }
+    ASSIGN(const FleetRequest fleet, MakeFleetRequest(options.fleet, request));
+    return RunFleet(context, fleet);
+  }
+  request.vm = options.fleet.vms.front();
   if (options.dry_run) {
-    outcome = rebase::PredictRebase(context.host, input);
-  } else {
-    if (report.empty())
-      report = (options.output.empty() ? options.vm : options.output) + ".report.jsonl";
-    rebase::JobOptions job;
-    if (!options.output.empty()) job.output = options.output;
-    if (options.skip_check) job.check = rebase::FileSystemCheck::kSkip;
-    Progress progress(context.progress, "rebase", ProgressTotals{});
-    job.progress = [&progress](const guest::ApplyProgress& done) {
-      progress.SetGoal({.bytes = done.bytes_total, .files = done.objects_total});
-      progress.Update({.bytes = done.bytes_done, .files = done.objects_done});
-    };
-    outcome = rebase::RunRebase(context.host, input, job);
+    ASSIGN(const Prediction prediction, Predict(context, request));
+    context.output.Text(context.output.json() ? prediction.json : prediction.text);
+    return prediction.status;
   }
-  if (!outcome) return std::move(outcome).error();
-  if (!report.empty()) TRY(WriteReport(report, input, *outcome));
-  PrintOutcome(context.output, *outcome);
-  switch (outcome->report.GetVerdict()) {
-    case rebase::Verdict::kClean:
-      return ExitStatus::kDone;
-    case rebase::Verdict::kConflicts:
-      return ExitStatus::kConflicts;
-    case rebase::Verdict::kBlocked:
-      break;
+  if (request.report.empty()) {
+    request.report = (request.output.empty() ? request.vm : request.output) + ".report.jsonl";
   }
-  return ExitStatus::kError;
+  return RunRebase(context, request);
 }
 
 }  // namespace
 
 Verb AddRebase(CLI::App& program) {
   const auto options = std::make_shared<RebaseOptions>();
+  RebaseRequest& request = options->request;
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("--onto", options->onto, "The patched, sealed master")
-      ->type_name("MASTER")
-      ->required();
-  command->add_option("-o", options->output, "Write the new delta here and leave the VM's as it is")
+  command->add_option("--onto", request.onto, "The patched, sealed master")->type_name("MASTER");
+  command->add_option("-o", request.output, "Write the new delta here and leave the VM's as it is")
       ->type_name("OUT");
-  command->add_option("--policy", options->policies, "Rules on top of the built-in ones")
+  command->add_option("--policy", request.policies, "Rules on top of the built-in ones")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  command->add_option("--report", options->report, "Where the report goes")->type_name("FILE");
-  command->add_flag("--skip-check", options->skip_check,
+  command->add_option("--report", request.report, "Where the report goes")->type_name("FILE");
+  command->add_flag("--skip-check", request.skip_check,
                     "Leave out e2fsck; the second diff is still made");
+  command->add_flag("--summary", request.summary, "Print no more than the summary");
+  command->add_option("--verify", options->verify, "Check a rebase of a VM against its report")
+      ->type_name("REPORT");
   AddDryRun(*command, options->dry_run, "Tell what would be reported, write nothing");
-  command->add_option("VM", options->vm, "A VM's delta")->required();
+  command->add_option("--ends-with", options->ends_with, "End when that process does")->group("");
+  AddFleetOptions(*command, options->fleet);
+  AddWorkerOptions(*command, request.limits);
   return {command, [options](Context& context) { return Rebase(context, *options); }};
 }
 

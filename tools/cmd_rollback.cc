@@ -5,7 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "tools/rebase/job/job.h"
+#include "tools/rebase/job/rebase_switch.h"
 #include "tools/verbs.h"
 
 namespace mica {

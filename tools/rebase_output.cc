@@ -3,9 +3,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include "engine/base/unique_fd.h"
+#include "formats/identity_text.h"
 #include "tools/rebase/report_format.h"
 
 namespace mica {
@@ -31,41 +33,68 @@ std::string FiguresText(const rebase::VolumeFigures& f) {
       f.their_diff_seconds, f.plan_seconds, f.apply_seconds, f.verify_seconds, f.check_seconds);
 }
 
-rebase::ReportContext ContextOf(const JobOutcome& outcome, std::span<const std::string> rescued) {
+using Group = std::map<std::string, rebase::ReportContext::Value>;
+
+Group IdentityGroup(const LayerIdentity& identity) {
+  return {{"uuid", UuidText(identity.uuid)},
+          {"digest", fmt::format("{:02x}", fmt::join(identity.digest, ""))},
+          {"virtual-size", identity.virtual_size}};
+}
+
+Group DeltaGroup(const rebase::DeltaFacts& facts) {
+  return {{"digest", fmt::format("{:02x}", fmt::join(facts.digest, ""))},
+          {"stored-bytes", facts.stored_bytes},
+          {"shared-bytes", facts.shared_bytes},
+          {"file-bytes", facts.file_bytes}};
+}
+
+rebase::ReportContext ContextOf(const JobOutcome& outcome, const RebaseNames& names,
+                                std::span<const std::string> rescued) {
   rebase::ReportContext context;
   context.rescued = rescued;
+  context.findings = outcome.findings;
+  context.facts["vm"] = names.vm;
+  context.facts["onto"] = names.onto;
   context.facts["seconds"] = fmt::format("{:.3f}", outcome.total_seconds);
   for (const rebase::VolumeFigures& figures : outcome.volumes) {
     context.facts[fmt::format("partition_{}", figures.number)] = FiguresText(figures);
   }
-  if (!outcome.delta.empty()) {
-    context.facts[outcome.quarantined ? "quarantined" : "delta"] = outcome.delta.string();
+  const rebase::Proof& proof = outcome.proof;
+  context.facts["policy_digest"] = proof.policy_digest;
+  if (proof.base) context.groups["base_identity"] = IdentityGroup(*proof.base);
+  if (proof.target) context.groups["onto_identity"] = IdentityGroup(*proof.target);
+  context.groups["delta_before"] = DeltaGroup(proof.before);
+  if (proof.after) {
+    context.groups["delta_after"] = DeltaGroup(*proof.after);
+    context.groups["delta_after"]["dropped-bytes"] = proof.dropped_bytes;
+    context.facts[outcome.quarantined() ? "quarantined" : "delta"] =
+        outcome.quarantined() ? names.quarantine : names.result;
+    if (!outcome.quarantined() && !names.kept.empty()) context.facts["kept"] = names.kept;
   }
-  if (outcome.kept) context.facts["kept"] = outcome.kept->string();
   if (!outcome.regenerate.empty()) {
     context.facts["regenerate"] = fmt::format("{}", fmt::join(outcome.regenerate, " "));
   }
   return context;
 }
 
-std::string ResultText(const JobOutcome& outcome) {
-  std::string text;
+}  // namespace
+
+std::string OutcomeJson(const JobOutcome& outcome, const RebaseNames& names) {
+  const std::vector<std::string> rescued = RescuedFiles(outcome);
+  return rebase::FormatReportJson(outcome.report, ContextOf(outcome, names, rescued));
+}
+
+std::string OutcomeText(const JobOutcome& outcome, const RebaseNames& names) {
+  const std::vector<std::string> rescued = RescuedFiles(outcome);
+  std::string text = rebase::FormatReportText(outcome.report, ContextOf(outcome, names, rescued),
+                                              rebase::ReportDetail::kAttention);
   for (const rebase::VolumeFigures& figures : outcome.volumes) {
     text += fmt::format("partition {}: {}\n", figures.number, FiguresText(figures));
   }
-  if (outcome.delta.empty()) return text;
-  const std::string delta = outcome.delta.string();
-  if (outcome.quarantined) {
-    return text + fmt::format("quarantined: the VM is as it was; the new delta is {}\n", delta);
-  }
-  if (outcome.kept) {
-    return text + fmt::format("{} is rebased; its old delta is kept as {} (mica rollback)\n", delta,
-                              outcome.kept->string());
-  }
-  return text + fmt::format("the rebased delta is {}\n", delta);
+  return text;
 }
 
-Result<void> WriteFile(const std::filesystem::path& file, std::string_view text) {
+Result<void> WriteDurably(const std::filesystem::path& file, std::string_view text) {
   const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!fd) return ErrnoError(errno, "create " + file.string());
   while (!text.empty()) {
@@ -77,26 +106,16 @@ Result<void> WriteFile(const std::filesystem::path& file, std::string_view text)
   return {};
 }
 
-}  // namespace
-
-void PrintOutcome(Output& output, const JobOutcome& outcome) {
-  const std::vector<std::string> rescued = RescuedFiles(outcome);
-  const rebase::ReportContext context = ContextOf(outcome, rescued);
-  if (output.json()) {
-    output.Text(rebase::FormatReportJson(outcome.report, context));
-    return;
+ExitStatus StatusOf(const rebase::Report& report) {
+  switch (report.GetVerdict()) {
+    case rebase::Verdict::kClean:
+      return ExitStatus::kDone;
+    case rebase::Verdict::kConflicts:
+      return ExitStatus::kConflicts;
+    case rebase::Verdict::kBlocked:
+      break;
   }
-  output.Text(rebase::FormatReportText(outcome.report, context, rebase::ReportDetail::kAttention));
-  output.Text(ResultText(outcome));
-}
-
-Result<void> WriteReport(const std::filesystem::path& file, const rebase::JobInput& input,
-                         const JobOutcome& outcome) {
-  const std::vector<std::string> rescued = RescuedFiles(outcome);
-  rebase::ReportContext context = ContextOf(outcome, rescued);
-  context.facts["vm"] = input.vm.string();
-  context.facts["onto"] = input.target.string();
-  return WriteFile(file, rebase::FormatReportJson(outcome.report, context));
+  return ExitStatus::kError;
 }
 
 }  // namespace mica

@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "tools/rebase_worker.h"
+
 namespace mica {
 
 namespace {
@@ -36,6 +38,7 @@ constexpr std::array kVerbs{
     &AddFit,
     &AddRebase,
     &AddRollback,
+    &AddWorker,
 };
 // clang-format on
 

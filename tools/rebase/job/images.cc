@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "engine/chain_difference.h"
 #include "engine/space_control.h"
 #include "formats/open_chain.h"
 #include "formats/parent_path.h"
@@ -56,7 +55,17 @@ Async<RebaseImages> OpenImages(Host& host, path vm, path target) {
   options.format.reset();
   CO_ASSIGN(images.target, co_await OpenChain(host, target, options));
   CO_TRY(CheckTarget(vm, target, images.target->layer(0).info(), parent));
-  CO_ASSIGN(images.touched_by_vm, co_await RangesAbove(*images.vm, 1));
+  co_return images;
+}
+
+Async<RebaseImages> OpenMasters(Host& host, path base, path target) {
+  RebaseImages images;
+  images.target_path = target;
+  images.parents = std::make_unique<ParentCache>(host);
+  OpenChainOptions options;
+  options.parents = images.parents.get();
+  CO_ASSIGN(images.base, co_await OpenChain(host, base, options));
+  CO_ASSIGN(images.target, co_await OpenChain(host, target, options));
   co_return images;
 }
 

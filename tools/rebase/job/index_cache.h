@@ -4,6 +4,8 @@
 // master's is made again.
 #pragma once
 
+#include <filesystem>
+
 #include "engine/layer.h"
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/view.h"
@@ -13,6 +15,9 @@ namespace mica::rebase {
 struct IndexPlace {
   LayerInfo master;  // its path and identity
   uint32_t partition = 0;
+  // Where an index that had to be built is kept; empty: nowhere. It is looked for beside the
+  // master.
+  std::filesystem::path keep_in;
 };
 
 // Fails only when the volume cannot be indexed; that the file could not be kept is no error.

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "engine/jobs/drop_same.h"
 #include "formats/open_chain.h"
-#include "tools/rebase/job/generations.h"
 #include "tools/rebase/job/rescue.h"
 #include "tools/rebase/job/stopwatch.h"
 
@@ -16,15 +18,6 @@ namespace mica::rebase {
 namespace {
 
 using std::filesystem::path;
-
-path WithSuffix(path file, std::string_view suffix) {
-  file += suffix;
-  return file;
-}
-
-path DirectoryOf(const path& file) {
-  return file.has_parent_path() ? file.parent_path() : path(".");
-}
 
 // The images of a rebase and what was planned for each volume.
 struct PlannedJob {
@@ -37,15 +30,12 @@ Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
   EventLoop& loop = host.loop();
   auto job = std::make_unique<PlannedJob>();
   ASSIGN(job->images, SyncWait(loop, OpenImages(host, input.vm, input.target)));
+  ASSIGN(job->images.touched_by_vm, SyncWait(loop, RangesAbove(*job->images.vm, 1)));
   ASSIGN(DiskLayout layout, MatchLayout(loop, job->images));
   job->layout_entries = std::move(layout.entries);
-  std::vector<ByteRange> masters_differ;
-  if (!layout.volumes.empty()) {
-    ASSIGN(masters_differ, SyncWait(loop, DifferingRanges(*job->images.base, *job->images.target)));
-  }
   for (const VolumePair& pair : layout.volumes) {
     ASSIGN(std::unique_ptr<VolumeRebase> volume,
-           VolumeRebase::Plan(loop, job->images, pair, masters_differ, input.policy));
+           VolumeRebase::Plan(loop, job->images, pair, input.policy));
     job->volumes.push_back(std::move(volume));
   }
   return job;
@@ -74,25 +64,20 @@ void CollectFigures(const PlannedJob& job, JobOutcome& outcome) {
   }
 }
 
-// What an interrupted rebase left goes; one that is still running is left alone.
-Result<void> ClearLeftover(Host& host, const path& temporary) {
-  OpenOptions options;
-  options.writable = true;
-  options.lock = FileLock::kExclusive;
-  auto leftover = SyncWait(host.loop(), host.Open(temporary, options));
-  if (!leftover && leftover.error().code == Errc::kNotFound) return {};
-  if (!leftover) {
-    Error error = std::move(leftover).error();
-    if (error.code != Errc::kBusy) return error;
-    return std::move(error).WithContext("another rebase of this VM is running");
-  }
-  leftover->reset();
-  return SyncWait(host.loop(), host.Remove(temporary));
+Result<void> CollectProof(Host& host, PlannedJob& job, const std::string& policy_digest,
+                          JobOutcome& outcome) {
+  Proof& proof = outcome.proof;
+  proof.base = job.images.base->layer(0).info().identity;
+  proof.target = job.images.target->layer(0).info().identity;
+  proof.policy_digest = policy_digest;
+  ASSIGN(proof.before,
+         SyncWait(host.loop(), FactsOfDelta(host, *job.images.vm, job.images.vm_path)));
+  return {};
 }
 
 // Writes all volumes onto the new delta, without what the target has as well.
-Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const JobOptions& options,
-                      ImageChain& result) {
+Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const BuildOptions& options,
+                      ImageChain& result, JobOutcome& outcome) {
   guest::ApplyOptions apply;
   apply.now.seconds = ::time(nullptr);
   apply.progress = options.progress;
@@ -100,39 +85,47 @@ Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const JobOptions& option
     TRY(volume->Apply(result, apply));
   }
   const ChainJobOptions quiet;
-  TRY(SyncWait(loop, DropSameAsParent(result, *job.images.target, quiet)));
+  ASSIGN(const ChainJobTotals totals,
+         SyncWait(loop, DropSameAsParent(result, *job.images.target, quiet)));
+  outcome.proof.dropped_bytes = totals.dropped_bytes;
   return {};
 }
 
 // What is not as it was planned.
-Result<std::vector<std::string>> VerifyAll(PlannedJob& job, const JobOptions& options,
+Result<std::vector<std::string>> VerifyAll(PlannedJob& job, const BuildOptions& options,
                                            ImageChain& result) {
+  VerifyOptions verify;
+  verify.check = options.check;
+  verify.scratch_folder = options.work.string();
   std::vector<std::string> discrepancies;
   for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    ASSIGN(const std::vector<std::string> found, volume->Verify(result, options.check));
+    ASSIGN(const std::vector<std::string> found, volume->Verify(result, verify));
     discrepancies.insert(discrepancies.end(), found.begin(), found.end());
   }
   return discrepancies;
 }
 
-// Writes all volumes onto a new delta at `temporary` and proves them.
-Result<void> BuildDelta(Host& host, PlannedJob& job, const JobOptions& options,
-                        const path& temporary) {
+// Writes all volumes onto the new delta and proves them.
+Result<void> BuildDelta(Host& host, PlannedJob& job, const BuildOptions& options,
+                        JobOutcome& outcome) {
   EventLoop& loop = host.loop();
-  TRY(SyncWait(loop, CreateDelta(host, job.images, temporary)));
   OpenChainOptions open;
   open.writable = true;
   open.format = "mica";
   open.parents = job.images.parents.get();
   ASSIGN(const std::unique_ptr<ImageChain> result,
-         SyncWait(loop, OpenChain(host, temporary, open)));
-  const Result<void> applied = ApplyAll(loop, job, options, *result);
+         SyncWait(loop, OpenChain(host, options.delta, open)));
+  const Result<void> applied = ApplyAll(loop, job, options, *result, outcome);
   Result<std::vector<std::string>> discrepancies = std::vector<std::string>();
   if (applied) discrepancies = VerifyAll(job, options, *result);
+  Result<DeltaFacts> facts = DeltaFacts();
+  if (applied) facts = SyncWait(loop, FactsOfDelta(host, *result, options.delta));
   const Result<void> closed = SyncWait(loop, result->Close());
   TRY(applied);
   TRY(discrepancies);
+  TRY(facts);
   TRY(closed);
+  outcome.proof.after = *facts;
   if (discrepancies->empty()) return {};
   return Error{
       Errc::kCorrupt,
@@ -141,69 +134,80 @@ Result<void> BuildDelta(Host& host, PlannedJob& job, const JobOptions& options,
                   job.images.vm_path.string(), fmt::join(*discrepancies, "; "))};
 }
 
-// Gives the finished delta its place.
-Result<void> Publish(Host& host, const JobInput& input, const JobOptions& options,
-                     const path& temporary, JobOutcome& outcome) {
-  EventLoop& loop = host.loop();
-  outcome.quarantined = outcome.report.Highest() >= Severity::kError;
-  if (options.output || outcome.quarantined) {
-    outcome.delta = options.output ? *options.output : WithSuffix(input.vm, ".quarantine");
-    TRY(SyncWait(loop, host.Rename(temporary, outcome.delta)));
-    return SyncWait(loop, host.SyncDirectory(DirectoryOf(outcome.delta)));
-  }
-  outcome.delta = input.vm;
-  ASSIGN(outcome.kept, SyncWait(loop, SwitchTo(host, input.vm, temporary)));
-  return {};
-}
-
-Result<void> SaveRescues(PlannedJob& job, const path& directory, JobOutcome& outcome) {
+Result<void> SaveRescues(PlannedJob& job, const BuildOptions& options, JobOutcome& outcome) {
+  const path folder = options.work / "rescue";
   for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
     for (const RescueItem& item : volume->outcome().rescues) {
-      ASSIGN(RescuedFile saved,
-             SaveRescue(volume->VolumeOf(item.side), item, directory, outcome.rescued.size() + 1));
+      const size_t number = options.rescue_number + outcome.rescued.size();
+      ASSIGN(RescuedFile saved, SaveRescue(volume->VolumeOf(item.side), item, folder, number));
+      saved.file = options.rescue_name / saved.file.filename();
       outcome.rescued.push_back(std::move(saved));
     }
   }
   return {};
 }
 
+Result<std::unique_ptr<PlannedJob>> PlanAndReport(Host& host, const JobInput& input,
+                                                  JobOutcome& outcome) {
+  ASSIGN(std::unique_ptr<PlannedJob> job, PlanJob(host, input));
+  CollectReports(*job, outcome);
+  TRY(CollectProof(host, *job, input.policy_digest, outcome));
+  return job;
+}
+
 Result<void> Predict(Host& host, const JobInput& input, JobOutcome& outcome) {
   const Stopwatch watch(outcome.total_seconds);
-  ASSIGN(const std::unique_ptr<PlannedJob> job, PlanJob(host, input));
-  CollectReports(*job, outcome);
-  CollectFigures(*job, outcome);
-  return SyncWait(host.loop(), CloseImages(job->images));
-}
-
-Result<void> CheckOutputIsNew(Host& host, const path& output) {
-  const Result<FileStat> there = SyncWait(host.loop(), host.Stat(output));
-  if (!there) return {};
-  return Error{Errc::kExists, fmt::format("{}: expected a new name for the rebased delta, found "
-                                          "a file; remove it or choose another",
-                                          output.string())};
-}
-
-Result<void> Rebase(Host& host, const JobInput& input, const JobOptions& options,
-                    JobOutcome& outcome) {
-  const Stopwatch watch(outcome.total_seconds);
-  const path destination = options.output.value_or(input.vm);
-  const path temporary = WithSuffix(destination, ".rebasing");
-  if (options.output) TRY(CheckOutputIsNew(host, *options.output));
-  ASSIGN(const std::unique_ptr<PlannedJob> job, PlanJob(host, input));
-  CollectReports(*job, outcome);
-  if (outcome.report.Highest() != Severity::kBlock) {
-    TRY(ClearLeftover(host, temporary));
-    Result<void> built = BuildDelta(host, *job, options, temporary);
-    if (built) built = SaveRescues(*job, WithSuffix(destination, ".rescue"), outcome);
-    if (built) built = Publish(host, input, options, temporary, outcome);
-    if (!built) {
-      const Result<void> removed = SyncWait(host.loop(), host.Remove(temporary));
-      static_cast<void>(removed);  // the first error is the one to report
-      return built;
-    }
+  ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome));
+  for (const std::unique_ptr<VolumeRebase>& volume : job->volumes) {
+    ASSIGN(std::vector<FitFinding> found,
+           FindFits(input.fit_rules, volume->our_changes(), volume->VolumeOf(Side::kOurs)));
+    std::ranges::move(found, std::back_inserter(outcome.findings));
   }
   CollectFigures(*job, outcome);
   return SyncWait(host.loop(), CloseImages(job->images));
+}
+
+Result<void> Build(Host& host, const JobInput& input, const BuildOptions& options,
+                   JobOutcome& outcome) {
+  const Stopwatch watch(outcome.total_seconds);
+  ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome));
+  if (!outcome.blocked()) {
+    TRY(BuildDelta(host, *job, options, outcome));
+    TRY(SaveRescues(*job, options, outcome));
+  }
+  CollectFigures(*job, outcome);
+  return SyncWait(host.loop(), CloseImages(job->images));
+}
+
+Result<void> Recheck(Host& host, const JobInput& input, const BuildOptions& places,
+                     RecheckOutcome& outcome) {
+  const Stopwatch watch(outcome.planned.total_seconds);
+  ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome.planned));
+  OpenChainOptions open;
+  open.parents = job->images.parents.get();
+  ASSIGN(const std::unique_ptr<ImageChain> result,
+         SyncWait(host.loop(), OpenChain(host, places.delta, open)));
+  ASSIGN(outcome.planned.proof.after,
+         SyncWait(host.loop(), FactsOfDelta(host, *result, places.delta)));
+  VerifyOptions verify;
+  verify.scratch_folder = places.work.string();
+  for (const std::unique_ptr<VolumeRebase>& volume : job->volumes) {
+    ASSIGN(const std::vector<std::string> found, volume->Recheck(*result, verify));
+    outcome.differences.insert(outcome.differences.end(), found.begin(), found.end());
+  }
+  CollectFigures(*job, outcome.planned);
+  TRY(SyncWait(host.loop(), result->Close()));
+  return SyncWait(host.loop(), CloseImages(job->images));
+}
+
+Result<void> PrepareVolumes(EventLoop& loop, RebaseImages& images) {
+  ASSIGN(const std::vector<VolumePair> pairs, MatchMasters(loop, images));
+  for (const VolumePair& pair : pairs) {
+    ASSIGN(const std::unique_ptr<VolumePatch> patch, VolumePatch::Open(loop, images, pair));
+    TRY(patch->Diff());
+    TRY(patch->TargetIndex());
+  }
+  return {};
 }
 
 }  // namespace
@@ -214,24 +218,29 @@ Result<JobOutcome> PredictRebase(Host& host, const JobInput& input) {
   return outcome;
 }
 
-Result<JobOutcome> RunRebase(Host& host, const JobInput& input, const JobOptions& options) {
+Result<JobOutcome> BuildRebase(Host& host, const JobInput& input, const BuildOptions& options) {
   JobOutcome outcome;
-  TRY(Rebase(host, input, options, outcome));
+  TRY(Build(host, input, options, outcome));
   return outcome;
 }
 
-Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {
+Result<RecheckOutcome> RecheckRebase(Host& host, const JobInput& input, const path& result,
+                                     const path& scratch) {
+  BuildOptions places;
+  places.delta = result;
+  places.work = scratch;
+  RecheckOutcome outcome;
+  TRY(Recheck(host, input, places, outcome));
+  return outcome;
+}
+
+Result<void> PrepareMasters(Host& host, const path& base, const path& target,
+                            const CacheFolders& folders) {
   EventLoop& loop = host.loop();
-  ASSIGN(const path backup, SyncWait(loop, LastBackup(host, vm)));
-  // Both are opened: the current one to be sure that nobody uses it, the kept one to be sure that
-  // it is whole and its old master is still there. The locks are held until the names have changed.
-  OpenChainOptions open;
-  ASSIGN(const std::unique_ptr<ImageChain> current, SyncWait(loop, OpenChain(host, vm, open)));
-  ASSIGN(const std::unique_ptr<ImageChain> kept, SyncWait(loop, OpenChain(host, backup, open)));
-  ASSIGN(const RolledBack names, SyncWait(loop, RollBack(host, vm)));
-  TRY(SyncWait(loop, current->Close()));
-  TRY(SyncWait(loop, kept->Close()));
-  return RollbackOutcome{names.restored_from, names.undone};
+  ASSIGN(RebaseImages images, SyncWait(loop, OpenMasters(host, base, target)));
+  images.caches = folders;
+  TRY(PrepareVolumes(loop, images));
+  return SyncWait(loop, CloseImages(images));
 }
 
 }  // namespace mica::rebase

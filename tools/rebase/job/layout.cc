@@ -179,4 +179,19 @@ Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images) {
   return layout;
 }
 
+Result<std::vector<VolumePair>> MatchMasters(EventLoop& loop, RebaseImages& images) {
+  Side3 base(loop, *images.base);
+  Side3 target(loop, *images.target);
+  TRY(ReadLayout(base, images.base->layer(0).info().path));
+  TRY(ReadLayout(target, images.target_path));
+  std::vector<VolumePair> pairs;
+  for (const DiskVolume& volume : base.disk.volumes) {
+    if (volume.kind != VolumeKind::kExt) continue;
+    const DiskVolume* const there = FindIn(target.disk, volume);
+    if (there == nullptr || there->kind != VolumeKind::kExt) continue;
+    pairs.push_back(VolumePair{volume.number, volume.range, there->range, {}});
+  }
+  return pairs;
+}
+
 }  // namespace mica::rebase

@@ -31,4 +31,7 @@ struct DiskLayout {
 // where it is.
 Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images);
 
+// All ext volumes that the two masters have both; nothing in them is touched. Needs no VM.
+Result<std::vector<VolumePair>> MatchMasters(EventLoop& loop, RebaseImages& images);
+
 }  // namespace mica::rebase

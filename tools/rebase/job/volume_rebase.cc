@@ -9,7 +9,8 @@
 #include "tools/guest/ext4/apply_buffer.h"
 #include "tools/guest/ext4/check.h"
 #include "tools/guest/ext4/verify.h"
-#include "tools/rebase/job/index_cache.h"
+#include "tools/guest/plan_lookup.h"
+#include "tools/guest/text.h"
 #include "tools/rebase/job/stopwatch.h"
 
 namespace mica::rebase {
@@ -26,62 +27,47 @@ Result<std::unique_ptr<guest::Ext4View>> OpenView(EventLoop& loop, ImageChain& c
 }  // namespace
 
 guest::Volume& VolumeRebase::VolumeOf(Side side) {
-  return side == Side::kOurs ? ours_->volume() : target_->volume();
+  return side == Side::kOurs ? ours_->volume() : patch_->target().volume();
 }
 
-Result<void> VolumeRebase::OpenViews() {
+Result<void> VolumeRebase::OpenVolumes() {
   const Stopwatch watch(figures_.open_seconds);
-  const LayerInfo& master = images_.base->layer(0).info();
-  ASSIGN(base_, OpenView(loop_, *images_.base, pair_.base, master.path));
+  ASSIGN(patch_, VolumePatch::Open(loop_, images_, pair_));
   ASSIGN(ours_, OpenView(loop_, *images_.vm, pair_.base, images_.vm_path.string()));
-  ASSIGN(target_, OpenView(loop_, *images_.target, pair_.target, images_.target_path.string()));
-  if (!target_->replayed().empty()) {
-    return Error{
-        Errc::kUnsupported,
-        fmt::format("{}: expected a master that was unmounted cleanly before it was sealed, "
-                    "found a journal with transactions in partition {}; make the new master "
-                    "again from a clean disk (e2fsck -p, then seal)",
-                    images_.target_path.string(), pair_.number)};
-  }
-  ASSIGN(base_index_, LoadOrBuildIndex(IndexPlace{master, pair_.number}, *base_));
   return {};
 }
 
-Result<void> VolumeRebase::Diff(const std::vector<ByteRange>& masters_differ) {
-  VolumeDiffer differ(*base_, base_index_);
-  {
-    const Stopwatch watch(figures_.our_diff_seconds);
-    ASSIGN(our_diff_, differ.To(*ours_, pair_.touched));
-  }
-  const Stopwatch watch(figures_.their_diff_seconds);
-  std::vector<ByteRange> patched;
-  if (pair_.base == pair_.target) {
-    patched = RangesWithin(masters_differ, pair_.base);
-  } else {
-    // The volume lies elsewhere on the new disk: every block of it can differ.
-    patched.push_back(ByteRange{0, std::max(pair_.base.length, pair_.target.length)});
-  }
-  ASSIGN(their_diff_, differ.To(*target_, std::move(patched)));
+Result<void> VolumeRebase::DiffOurs() {
+  const Stopwatch watch(figures_.our_diff_seconds);
+  VolumeDiffer differ(patch_->base(), patch_->base_index());
+  ASSIGN(our_diff_, differ.To(*ours_, pair_.touched));
   figures_.our_method = our_diff_.method;
-  figures_.their_method = their_diff_.method;
   figures_.our_changes = our_diff_.changes.objects.size();
-  figures_.their_changes = their_diff_.changes.objects.size();
   return {};
 }
 
-Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(
-    EventLoop& loop, RebaseImages& images, const VolumePair& pair,
-    const std::vector<ByteRange>& masters_differ, const Policy& policy) {
+Result<void> VolumeRebase::DiffTheirs() {
+  const Stopwatch watch(figures_.their_diff_seconds);
+  ASSIGN(their_diff_, patch_->Diff());
+  figures_.their_method = their_diff_->method;
+  figures_.their_changes = their_diff_->changes.objects.size();
+  return {};
+}
+
+Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, RebaseImages& images,
+                                                         const VolumePair& pair,
+                                                         const Policy& policy) {
   std::unique_ptr<VolumeRebase> rebase(new VolumeRebase(loop, images, pair));
-  TRY(rebase->OpenViews());
-  TRY(rebase->Diff(masters_differ));
+  TRY(rebase->OpenVolumes());
+  TRY(rebase->DiffOurs());
+  TRY(rebase->DiffTheirs());
   const Stopwatch watch(rebase->figures_.plan_seconds);
   const PlanInput input{rebase->our_diff_.changes,
-                        rebase->their_diff_.changes,
-                        rebase->base_->volume(),
+                        rebase->their_diff_->changes,
+                        rebase->patch_->base().volume(),
                         rebase->ours_->volume(),
-                        rebase->target_->volume(),
-                        *rebase->their_diff_.lineage,
+                        rebase->patch_->target().volume(),
+                        *rebase->their_diff_->lineage,
                         policy};
   ASSIGN(rebase->outcome_, MakePlan(input));
   return rebase;
@@ -89,8 +75,7 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(
 
 Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& options) {
   const Stopwatch watch(figures_.apply_seconds);
-  const LayerInfo& master = images_.target->layer(0).info();
-  ASSIGN(target_index_, LoadOrBuildIndex(IndexPlace{master, pair_.number}, *target_));
+  ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
   OffsetDevice partition(result, pair_.target);
   guest::ApplyBuffer buffer(partition);  // Close flushes it
   guest::SyncDevice device(loop_, buffer);
@@ -98,34 +83,59 @@ Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& 
   writable.access = guest::Ext4Access::kReadWrite;
   ASSIGN(const std::unique_ptr<guest::Ext4Volume> volume,
          guest::Ext4Volume::Open(device, writable));
-  const guest::ApplyInput input{outcome_.plan, *volume, target_index_, ours_->volume()};
+  const guest::ApplyInput input{outcome_.plan, *volume, *target_index, ours_->volume()};
   ASSIGN(applied_, guest::ApplyPlan(input, options));
   return volume->Close();
 }
 
-Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result, FileSystemCheck check) {
+Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result,
+                                                      const VerifyOptions& options) {
   std::vector<std::string> wrong;
   {
     const Stopwatch watch(figures_.verify_seconds);
     ASSIGN(const std::vector<ByteRange> written, SyncWait(loop_, RangesAbove(result, 1)));
     ASSIGN(const std::unique_ptr<guest::Ext4View> view,
            OpenView(loop_, result, pair_.target, "the result"));
-    const guest::VerifyInput input{outcome_.plan,     applied_,
-                                   target_->volume(), target_index_,
-                                   view->volume(),    RangesWithin(written, pair_.target),
-                                   ours_->volume()};
+    std::vector<ByteRange> touched = RangesWithin(written, pair_.target);
+    // Of a guest that has run since and was not shut down cleanly.
+    touched.insert(touched.end(), view->replayed().begin(), view->replayed().end());
+    ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
+    const guest::VerifyInput input{
+        outcome_.plan,  applied_,       patch_->target().volume(),
+        *target_index,  view->volume(), RangesWithin(written, pair_.target),
+        ours_->volume()};
     ASSIGN(const std::vector<guest::Discrepancy> found, guest::VerifyResult(input));
     for (const guest::Discrepancy& discrepancy : found) {
       wrong.push_back(fmt::format("{}: {}", discrepancy.path, discrepancy.what));
     }
   }
-  if (check == FileSystemCheck::kSkip) return wrong;
+  if (options.check == FileSystemCheck::kSkip) return wrong;
   const Stopwatch watch(figures_.check_seconds);
   OffsetDevice partition(result, pair_.target);
   guest::SyncDevice device(loop_, partition);
-  ASSIGN(const guest::CheckReport checked, guest::CheckExt4(device, guest::CheckOptions{}));
+  guest::CheckOptions check;
+  check.scratch_folder = options.scratch_folder;
+  ASSIGN(const guest::CheckReport checked, guest::CheckExt4(device, check));
   if (!checked.clean) wrong.push_back("e2fsck: " + checked.text);
   return wrong;
+}
+
+Result<std::vector<std::string>> VolumeRebase::Recheck(ImageChain& result,
+                                                       const VerifyOptions& options) {
+  std::vector<std::string> missing;
+  {
+    ASSIGN(const std::unique_ptr<guest::Ext4View> view,
+           OpenView(loop_, result, pair_.target, "the result"));
+    ASSIGN(applied_.inodes, guest::FindPlanned(outcome_.plan, view->volume()));
+  }
+  for (size_t i = 0; i < applied_.inodes.size(); ++i) {
+    const std::vector<guest::PlannedName>& names = outcome_.plan.objects[i].names;
+    if (applied_.inodes[i] != 0 || names.empty()) continue;
+    missing.push_back(fmt::format("{}: is not there", guest::DisplayText(names.front().leaf)));
+  }
+  ASSIGN(const std::vector<std::string> wrong, Verify(result, options));
+  missing.insert(missing.end(), wrong.begin(), wrong.end());
+  return missing;
 }
 
 }  // namespace mica::rebase

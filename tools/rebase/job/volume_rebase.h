@@ -8,16 +8,21 @@
 #include <vector>
 
 #include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/view.h"
 #include "tools/rebase/job/images.h"
 #include "tools/rebase/job/layout.h"
 #include "tools/rebase/job/volume_diff.h"
+#include "tools/rebase/job/volume_patch.h"
 #include "tools/rebase/planner.h"
 
 namespace mica::rebase {
 
 enum class FileSystemCheck : uint8_t { kRun, kSkip };
+
+struct VerifyOptions {
+  FileSystemCheck check = FileSystemCheck::kRun;
+  std::string scratch_folder;  // for e2fsck; empty: the system's
+};
 
 struct VolumeFigures {
   uint32_t number = 0;  // of the partition
@@ -36,15 +41,13 @@ struct VolumeFigures {
 
 class VolumeRebase {
  public:
-  // Diffs and plans; writes nothing. `masters_differ`: bytes of the disk outside of which the old
-  // and the new master are equal. Borrows loop and images. kUnsupported when the new master was not
-  // unmounted cleanly.
+  // Diffs and plans; writes nothing but the caches that images ask for. Borrows loop and images.
+  // Errors of VolumePatch::Open.
   static Result<std::unique_ptr<VolumeRebase>> Plan(EventLoop& loop, RebaseImages& images,
-                                                    const VolumePair& pair,
-                                                    const std::vector<ByteRange>& masters_differ,
-                                                    const Policy& policy);
+                                                    const VolumePair& pair, const Policy& policy);
 
   [[nodiscard]] PlanOutcome& outcome() noexcept { return outcome_; }
+  [[nodiscard]] const guest::ChangeSet& our_changes() const noexcept { return our_diff_.changes; }
   [[nodiscard]] const VolumeFigures& figures() const noexcept { return figures_; }
   // The volume that a rescue item's inode is in.
   [[nodiscard]] guest::Volume& VolumeOf(Side side);
@@ -55,7 +58,9 @@ class VolumeRebase {
 
   // What of the result is not as planned, one line each: a second diff against the plan, then the
   // file system check. Empty: proven.
-  Result<std::vector<std::string>> Verify(ImageChain& result, FileSystemCheck check);
+  Result<std::vector<std::string>> Verify(ImageChain& result, const VerifyOptions& options);
+  // The same of a result that an earlier process made.
+  Result<std::vector<std::string>> Recheck(ImageChain& result, const VerifyOptions& options);
 
  private:
   VolumeRebase(EventLoop& loop, RebaseImages& images, const VolumePair& pair)
@@ -63,20 +68,18 @@ class VolumeRebase {
     figures_.number = pair.number;
   }
 
-  Result<void> OpenViews();
-  Result<void> Diff(const std::vector<ByteRange>& masters_differ);
+  Result<void> OpenVolumes();
+  Result<void> DiffOurs();
+  Result<void> DiffTheirs();
 
   EventLoop& loop_;
   RebaseImages& images_;
   VolumePair pair_;
   VolumeFigures figures_;
-  std::unique_ptr<guest::Ext4View> base_;
+  std::unique_ptr<VolumePatch> patch_;
   std::unique_ptr<guest::Ext4View> ours_;
-  std::unique_ptr<guest::Ext4View> target_;
-  guest::Ext4Index base_index_;
-  guest::Ext4Index target_index_;
   VolumeDiff our_diff_;
-  VolumeDiff their_diff_;
+  const VolumeDiff* their_diff_ = nullptr;
   PlanOutcome outcome_;
   guest::ApplyResult applied_;
 };

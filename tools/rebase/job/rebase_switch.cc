@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rebase/job/rebase_switch.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+#include "engine/async/sync_wait.h"
+#include "formats/open_chain.h"
+#include "tools/rebase/job/generations.h"
+
+namespace mica::rebase {
+
+namespace {
+
+using std::filesystem::path;
+
+constexpr mode_t kPrivate = 0700;
+
+path WithSuffix(path file, std::string_view suffix) {
+  file += suffix;
+  return file;
+}
+
+path DirectoryOf(const path& file) {
+  return file.has_parent_path() ? file.parent_path() : path(".");
+}
+
+// The number that a rescued file's name starts with; 0 for other names.
+size_t NumberOf(const path& file) {
+  const std::string name = file.filename().string();
+  size_t number = 0;
+  std::from_chars(name.data(), name.data() + name.size(), number);
+  return number;
+}
+
+// Regular files only: the builder is not trusted to have made nothing else.
+Result<std::vector<path>> FilesIn(const path& folder) {
+  std::vector<path> files;
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    if (entry.symlink_status(failed).type() == std::filesystem::file_type::regular) {
+      files.push_back(entry.path());
+    }
+  }
+  if (failed && failed != std::errc::no_such_file_or_directory) {
+    return ErrnoError(failed.value(), "list " + folder.string());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+Result<UniqueFd> OpenLocked(const path& folder) {
+  while (true) {
+    if (::mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
+      return ErrnoError(errno, "create directory " + folder.string());
+    }
+    UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd && errno == ENOENT) continue;  // the rebase that had it has just ended
+    if (!fd) return ErrnoError(errno, "open " + folder.string());
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      return Error{Errc::kBusy, fmt::format("{} is locked: another rebase of this VM is running",
+                                            folder.string())};
+    }
+    struct stat found{};
+    if (::fstat(fd.get(), &found) != 0) return ErrnoError(errno, "stat " + folder.string());
+    if (found.st_nlink != 0) return fd;
+  }
+}
+
+}  // namespace
+
+RebaseSwitch::RebaseSwitch(Host& host, SwitchRequest request)
+    : host_(host), request_(std::move(request)) {
+  delta_ = WithSuffix(Destination(), ".rebasing");
+  work_ = WithSuffix(Destination(), ".rebasing.d");
+}
+
+path RebaseSwitch::Destination() const {
+  return request_.output.value_or(request_.vm);
+}
+
+path RebaseSwitch::RescueFolder() const {
+  return WithSuffix(Destination(), ".rescue");
+}
+
+path RebaseSwitch::ResultName(BuildVerdict verdict) const {
+  if (request_.output || verdict == BuildVerdict::kGood) return Destination();
+  return WithSuffix(request_.vm, ".quarantine");
+}
+
+Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const SwitchRequest& request) {
+  std::unique_ptr<RebaseSwitch> opened(new RebaseSwitch(host, request));
+  ASSIGN(opened->images_, SyncWait(host.loop(), OpenImages(host, request.vm, request.target)));
+  if (request.output) {
+    const Result<FileStat> there = SyncWait(host.loop(), host.Stat(*request.output));
+    if (there) {
+      return Error{Errc::kExists, fmt::format("{}: expected a new name for the rebased delta, "
+                                              "found a file; remove it or choose another",
+                                              request.output->string())};
+    }
+  }
+  TRY(opened->LockWork());
+  TRY(opened->ClearLeftovers());
+  TRY(opened->ChooseNames());
+  TRY(SyncWait(host.loop(), CreateDelta(host, opened->images_, opened->delta_)));
+  return opened;
+}
+
+RebaseSwitch::~RebaseSwitch() {
+  if (!lock_) return;  // nothing of ours is there
+  std::error_code ignored;
+  std::filesystem::remove(delta_, ignored);
+  std::filesystem::remove_all(work_, ignored);
+}
+
+Result<void> RebaseSwitch::LockWork() {
+  ASSIGN(lock_, OpenLocked(work_));
+  return {};
+}
+
+Result<void> RebaseSwitch::ClearLeftovers() {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(work_, failed)) {
+    std::filesystem::remove_all(entry.path(), failed);
+  }
+  std::filesystem::remove(delta_, failed);
+  if (failed) return ErrnoError(failed.value(), "clear what an interrupted rebase left");
+  return {};
+}
+
+Result<void> RebaseSwitch::ChooseNames() {
+  if (!request_.output) {
+    ASSIGN(kept_, SyncWait(host_.loop(), NextBackup(host_, request_.vm)));
+  }
+  ASSIGN(const std::vector<path> rescued, FilesIn(RescueFolder()));
+  for (const path& file : rescued) rescue_number_ = std::max(rescue_number_, NumberOf(file) + 1);
+  return {};
+}
+
+// Whoever runs the VM has to be able to open its new delta. Only now, as the builder has no right
+// to write files of others.
+Result<void> RebaseSwitch::GiveAway() {
+  struct stat vm{};
+  if (::stat(request_.vm.c_str(), &vm) != 0) return ErrnoError(errno, request_.vm.string());
+  const UniqueFd fd(::open(delta_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return ErrnoError(errno, delta_.string());
+  // Only root can give files away; others own the VM's delta or have to live with it.
+  if (::fchown(fd.get(), vm.st_uid, vm.st_gid) != 0 && errno != EPERM) {
+    return ErrnoError(errno, delta_.string());
+  }
+  if (::fchmod(fd.get(), vm.st_mode & 0777) != 0 || ::fsync(fd.get()) != 0) {
+    return ErrnoError(errno, delta_.string());
+  }
+  return {};
+}
+
+Result<void> RebaseSwitch::PublishRescues() {
+  ASSIGN(const std::vector<path> files, FilesIn(work_ / "rescue"));
+  if (files.empty()) return {};
+  const path folder = RescueFolder();
+  if (::mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
+    return ErrnoError(errno, "create directory " + folder.string());
+  }
+  for (const path& file : files) {
+    const path name = folder / file.filename();
+    if (::renameat2(AT_FDCWD, file.c_str(), AT_FDCWD, name.c_str(), RENAME_NOREPLACE) != 0) {
+      return ErrnoError(errno, "keep " + name.string());
+    }
+  }
+  TRY(SyncWait(host_.loop(), host_.SyncDirectory(folder)));
+  return SyncWait(host_.loop(), host_.SyncDirectory(DirectoryOf(folder)));
+}
+
+Result<void> RebaseSwitch::PublishReport() {
+  const path written = work_ / "report.jsonl";
+  if (::rename(written.c_str(), request_.report.c_str()) == 0) {
+    return SyncWait(host_.loop(), host_.SyncDirectory(DirectoryOf(request_.report)));
+  }
+  if (errno != EXDEV) return ErrnoError(errno, "write " + request_.report.string());
+  // On another file system: complete or not at all there as well.
+  const path copy = WithSuffix(request_.report, ".new");
+  std::error_code failed;
+  std::filesystem::copy_file(written, copy, std::filesystem::copy_options::overwrite_existing,
+                             failed);
+  if (failed) return ErrnoError(failed.value(), "write " + copy.string());
+  const UniqueFd fd(::open(copy.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return ErrnoError(errno, "sync " + copy.string());
+  TRY(SyncWait(host_.loop(), host_.Rename(copy, request_.report)));
+  return SyncWait(host_.loop(), host_.SyncDirectory(DirectoryOf(request_.report)));
+}
+
+Result<void> RebaseSwitch::Publish(BuildVerdict verdict) {
+  EventLoop& loop = host_.loop();
+  TRY(PublishRescues());
+  TRY(PublishReport());
+  if (verdict == BuildVerdict::kBlocked) return {};
+  TRY(GiveAway());
+  if (verdict == BuildVerdict::kGood && !request_.output) {
+    ASSIGN(kept_, SyncWait(loop, SwitchTo(host_, request_.vm, delta_)));
+    return {};
+  }
+  const path name = ResultName(verdict);
+  TRY(SyncWait(loop, host_.Rename(delta_, name)));
+  return SyncWait(loop, host_.SyncDirectory(DirectoryOf(name)));
+}
+
+Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {
+  EventLoop& loop = host.loop();
+  ASSIGN(const path backup, SyncWait(loop, LastBackup(host, vm)));
+  // Both are opened: the current one to be sure that nobody uses it, the kept one to be sure that
+  // it is whole and its old master is still there. The locks are held until the names have changed.
+  OpenChainOptions open;
+  ASSIGN(const std::unique_ptr<ImageChain> current, SyncWait(loop, OpenChain(host, vm, open)));
+  ASSIGN(const std::unique_ptr<ImageChain> kept, SyncWait(loop, OpenChain(host, backup, open)));
+  ASSIGN(const RolledBack names, SyncWait(loop, RollBack(host, vm)));
+  TRY(SyncWait(loop, current->Close()));
+  TRY(SyncWait(loop, kept->Close()));
+  return RollbackOutcome{names.restored_from, names.undone};
+}
+
+}  // namespace mica::rebase

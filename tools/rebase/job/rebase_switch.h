@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands around the building of a rebased delta: making room for it, and giving the result
+// its place. Nothing here reads what a guest wrote; the building is done by a confined process
+// (job.h) that can write only to the files made here.
+//
+//   vm.mica.rebasing     the new delta while it is built
+//   vm.mica.rebasing.d/  locked as long as the rebase runs; the builder's report and rescued files
+//
+// Interrupted anywhere, the VM has its old, whole delta or the new one, and then the report of it
+// has its name already.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "engine/base/unique_fd.h"
+#include "engine/io/host.h"
+#include "tools/rebase/job/images.h"
+
+namespace mica::rebase {
+
+struct SwitchRequest {
+  std::filesystem::path vm;
+  std::filesystem::path target;
+  // Where the new delta goes. Empty: it replaces the VM's, which is kept beside it.
+  std::optional<std::filesystem::path> output;
+  std::filesystem::path report;
+};
+
+enum class BuildVerdict : uint8_t { kGood, kQuarantine, kBlocked };
+
+class RebaseSwitch {
+ public:
+  // Opens the images, with locks that are held as long as this lives, clears what an interrupted
+  // rebase left, and makes the new, empty delta. kBusy when the VM is in use or another rebase of
+  // it is running; kExists when there is something at `output`.
+  static Result<std::unique_ptr<RebaseSwitch>> Open(Host& host, const SwitchRequest& request);
+  RebaseSwitch(const RebaseSwitch&) = delete;
+  RebaseSwitch& operator=(const RebaseSwitch&) = delete;
+  // Removes what has not been given a name.
+  ~RebaseSwitch();
+
+  // For the builder. Beneath work(): "report.jsonl" and "rescue/".
+  [[nodiscard]] const std::filesystem::path& delta() const noexcept { return delta_; }
+  [[nodiscard]] const std::filesystem::path& work() const noexcept { return work_; }
+  // Under which name the result goes with each verdict, and the old delta with kGood.
+  [[nodiscard]] std::filesystem::path ResultName(BuildVerdict verdict) const;
+  [[nodiscard]] const std::optional<std::filesystem::path>& kept_name() const { return kept_; }
+  [[nodiscard]] std::filesystem::path RescueFolder() const;
+  [[nodiscard]] size_t rescue_number() const noexcept { return rescue_number_; }
+  [[nodiscard]] RebaseImages& images() noexcept { return images_; }
+
+  // Gives rescued files, report and delta their places, in this order, durably. The delta gets the
+  // owner and mode of the VM's.
+  Result<void> Publish(BuildVerdict verdict);
+
+ private:
+  RebaseSwitch(Host& host, SwitchRequest request);
+
+  [[nodiscard]] std::filesystem::path Destination() const;
+  Result<void> LockWork();
+  Result<void> ClearLeftovers();
+  Result<void> ChooseNames();
+  Result<void> PublishRescues();
+  Result<void> PublishReport();
+  Result<void> GiveAway();
+
+  Host& host_;
+  SwitchRequest request_;
+  std::filesystem::path delta_;
+  std::filesystem::path work_;
+  std::optional<std::filesystem::path> kept_;
+  size_t rescue_number_ = 1;
+  UniqueFd lock_;
+  RebaseImages images_;
+};
+
+struct RollbackOutcome {
+  std::filesystem::path restored_from;
+  std::filesystem::path undone;
+};
+// Switches the VM back to the delta that its last rebase kept.
+Result<RollbackOutcome> RunRollback(Host& host, const std::filesystem::path& vm);
+
+}  // namespace mica::rebase
