@@ -13,6 +13,7 @@
 
 #include "bench/bench_rebase_tree.h"
 #include "engine/async/sync_wait.h"
+#include "engine/chain_difference.h"
 #include "engine/io/runtime.h"
 #include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/index.h"
@@ -70,6 +71,7 @@ class Measurement {
   Result<void> Run(const std::string& vm, const std::string& target) {
     EventLoop& loop = runtime_.loop();
     ASSIGN(images_, SyncWait(loop, rebase::OpenImages(runtime_.host(), vm, target)));
+    ASSIGN(images_.touched_by_vm, SyncWait(loop, RangesAbove(*images_.vm, 1)));
     before_ = std::make_unique<CountingDevice>(*images_.base);
     after_ = std::make_unique<CountingDevice>(*images_.vm);
     TRY(MeasureIndex());

@@ -12,6 +12,7 @@
 #include "tools/object_text.h"
 #include "tools/rebase/job/index_cache.h"
 #include "tools/rebase/job/volume_diff.h"
+#include "tools/temporary_file.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -89,7 +90,8 @@ Result<ExitStatus> Diff(Context& context, const DiffOptions& options) {
   ASSIGN(const std::unique_ptr<GuestImage> a, GuestImage::Open(context, ParseImageSpec(options.a)));
   ASSIGN(const std::unique_ptr<GuestImage> b, GuestImage::Open(context, ParseImageSpec(options.b)));
   ASSIGN(std::vector<ByteRange> touched, TouchedRanges(context, *a, *b));
-  const rebase::IndexPlace place{a->chain().layer(0).info(), a->place().number};
+  rebase::IndexPlace place{a->chain().layer(0).info(), a->place().number, {}};
+  place.keep_in = DirectoryOf(place.master.path);
   ASSIGN(const guest::Ext4Index index, rebase::LoadOrBuildIndex(place, a->view()));
   rebase::VolumeDiffer differ(a->view(), index);
   ASSIGN(const rebase::VolumeDiff diff, differ.To(b->view(), std::move(touched)));
