@@ -138,7 +138,7 @@ std::vector<size_t> FleetRun::PlanVms() {
 // The image's own header says what it stands on; the guest has no say in it.
 bool FleetRun::StandsOnTarget(const std::string& vm) {
   const Result<LayerView> view =
-      SyncWait(context_.loop, ViewLayer(context_.host, vm, std::nullopt));
+      SyncWait(context_.loop, ViewLayer(context_.host, vm, std::nullopt, LayerDetail::kBasic));
   return view && view->info.parent && view->info.parent->identity &&
          view->info.parent->identity == target_.identity;
 }
@@ -299,7 +299,8 @@ Result<ExitStatus> FleetRun::Report() {
 
 Result<ExitStatus> RunFleet(Context& context, const FleetRequest& request) {
   ASSIGN(const LayerView target,
-         SyncWait(context.loop, ViewLayer(context.host, request.each.onto, std::nullopt)));
+         SyncWait(context.loop,
+                  ViewLayer(context.host, request.each.onto, std::nullopt, LayerDetail::kBasic)));
   if (!target.info.sealed || !target.info.identity) {
     return Error{Errc::kInvalidArgument,
                  fmt::format("{}: expected a sealed master, found an image that can still change; "

@@ -137,11 +137,12 @@ void Print(Context& context, const rebase::RebaseSwitch& change, BuildVerdict ve
 Result<void> PrepareForAll(const Context& context, const std::vector<std::string>& vms,
                            const RebaseRequest& each, const path& folder) {
   ASSIGN(const LayerView target,
-         SyncWait(context.loop, ViewLayer(context.host, each.onto, std::nullopt)));
+         SyncWait(context.loop,
+                  ViewLayer(context.host, each.onto, std::nullopt, LayerDetail::kBasic)));
   std::set<std::string> seen;
   for (const std::string& vm : vms) {
     const Result<LayerView> view =
-        SyncWait(context.loop, ViewLayer(context.host, vm, std::nullopt));
+        SyncWait(context.loop, ViewLayer(context.host, vm, std::nullopt, LayerDetail::kBasic));
     // Whatever is wrong with a VM shows when its turn comes.
     if (!view || !view->info.parent || !view->info.parent->identity) continue;
     const ParentReference& parent = *view->info.parent;
