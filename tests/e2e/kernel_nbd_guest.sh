@@ -8,7 +8,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 /bin/busybox --install -s /bin
 port=${port:?}
 disk=/dev/nbd0
-half_bytes=$((32 << 20)) # the first half is the file system, the second is used raw
+half_bytes=$((16 << 20)) # the first half is the file system, the second is used raw
 
 say() {
   echo "CHECK $*"
@@ -53,7 +53,7 @@ use_files() {
   must mkfs mkfs.ext4 -q -b 4096 "$disk" $((half_bytes / 4096))
   must mount mount -t ext4 -o discard "$disk" /mnt
   for file in 1 2 3 4; do
-    dd if=/dev/urandom of="/mnt/file$file" bs=64k count=80 status=none &
+    dd if=/dev/urandom of="/mnt/file$file" bs=64k count=32 status=none &
   done
   wait
   must fsync dd if=/dev/urandom of=/mnt/synced bs=4k count=64 conv=fsync
@@ -73,12 +73,12 @@ use_files() {
 
 # busybox has a blkdiscard of its own, without -z.
 use_second_half() {
-  must fill dd if=/dev/urandom of="$disk" bs=1M seek=32 count=32 conv=fsync
+  must fill dd if=/dev/urandom of="$disk" bs=1M seek=16 count=16 conv=fsync
   must discard /usr/sbin/blkdiscard -f -o $half_bytes -l $((half_bytes / 2)) "$disk"
   must zero /usr/sbin/blkdiscard -f -z -o $((half_bytes * 3 / 2)) -l $((half_bytes / 4)) "$disk"
   forget_cache
-  say "zeroes $(dd if="$disk" bs=1M skip=48 count=8 status=none | sum)"
-  say "kept $(dd if="$disk" bs=1M skip=56 count=8 status=none | sum)"
+  say "zeroes $(dd if="$disk" bs=1M skip=24 count=4 status=none | sum)"
+  say "kept $(dd if="$disk" bs=1M skip=28 count=4 status=none | sum)"
 }
 
 detach() {

@@ -18,7 +18,7 @@ from harness import Server, mica, run  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS_MAX = 170
 MIB = 1 << 20
-SIZE = 64 * MIB
+SIZE = 32 * MIB
 STEPS = ("attach", "mkfs", "mount", "fsync", "trim", "unmount", "fsck", "fill", "discard", "zero", "detach")
 
 
@@ -59,7 +59,7 @@ class KernelClient(harness.TestCase):
         self.assertEqual(len(written), 4)
         self.assertEqual(written, re.findall(r"CHECK read (.*)", console))
         zeroes, kept = re.findall(r"CHECK (?:zeroes|kept) (\S+)", console)
-        self.assertEqual(zeroes, hashlib.sha256(bytes(8 * MIB)).hexdigest())
+        self.assertEqual(zeroes, hashlib.sha256(bytes(4 * MIB)).hexdigest())
         self.kept = kept
 
     def check_requests(self, export):
@@ -75,17 +75,17 @@ class KernelClient(harness.TestCase):
         mica("check", image)
         for name in ("file1", "file3", "file4"):
             content = subprocess.run([harness.MICA, "cat", image, f"/{name}"], check=True, capture_output=True).stdout
-            self.assertEqual(len(content), 5 * MIB)
+            self.assertEqual(len(content), 2 * MIB)
             self.assertEqual(hashlib.sha256(content).hexdigest(), written[name])
         mica("cat", image, "/file2", status=1)
         mica("convert", "-O", "raw", image, self.path("flat"))
         run("e2fsck", "-f", "-n", self.path("flat"))
         with open(self.path("flat"), "rb") as file:
-            file.seek(48 * MIB)
-            self.assertEqual(file.read(8 * MIB), bytes(8 * MIB))
+            file.seek(24 * MIB)
+            self.assertEqual(file.read(4 * MIB), bytes(4 * MIB))
             self.assertEqual(hashlib.sha256(file.read()).hexdigest(), self.kept)
         discarded = [extent for extent in json.loads(mica("map", "--json", image).stdout)
-                     if extent["data"] and extent["start"] < 48 * MIB and extent["start"] + extent["length"] > 32 * MIB]
+                     if extent["data"] and extent["start"] < 24 * MIB and extent["start"] + extent["length"] > 16 * MIB]
         self.assertEqual(discarded, [])
 
 
