@@ -6,12 +6,14 @@ import os
 import re
 import resource
 import socket
+import ssl
 import struct
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
+from certificates import CertificateMaker  # noqa: E402
 from harness import Server  # noqa: E402
 
 DISK = 128 << 20
@@ -22,7 +24,7 @@ def request(command, offset, length, cookie=1):
     return struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, offset, length)
 
 
-class Crowd(harness.TestCase):
+class Crowd(CertificateMaker, harness.TestCase):
     def setUp(self):
         super().setUp()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -32,10 +34,10 @@ class Crowd(harness.TestCase):
         for name in ("a", "b"):
             self.clone(master, f"{name}.mica")
 
-    def serve(self, limits=""):
+    def serve(self, limits="", more=""):
         exports = "".join(f'[[export]]\nfile = "{self.path(name + ".mica")}"\nconnections = 2000\n' for name in "ab")
         with open(self.path("serve.toml"), "w", encoding="utf-8") as file:
-            file.write(f"threads = 2\n[limits]\n{limits}\n{exports}")
+            file.write(f"threads = 2\n{more}\n[limits]\n{limits}\n{exports}")
         return Server(self.directory, options=("--config", self.path("serve.toml"), "--quiet"))
 
     def connect(self, server, export=None):
@@ -45,10 +47,32 @@ class Crowd(harness.TestCase):
         client.settimeout(30)
         client.connect(server.socket)
         if export is not None:
-            name = export.encode()
-            client.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 1, len(name)) + name)
-            client.recv(18 + 10, socket.MSG_WAITALL)
+            self.receive(client, 18)
+            client.sendall(struct.pack(">I", 3) + self.export_name(export))
+            self.receive(client, 10)
         return client
+
+    def connect_encrypted(self, server, export):
+        """In transmission, over TLS."""
+        client = self.connect(server)
+        self.receive(client, 18)
+        client.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 5, 0))
+        self.receive(client, 20)
+        client = self.tls.wrap_socket(client, server_hostname="localhost")
+        self.addCleanup(client.close)
+        client.sendall(self.export_name(export))
+        self.receive(client, 10)
+        return client
+
+    @staticmethod
+    def export_name(export):
+        name = export.encode()
+        return b"IHAVEOPT" + struct.pack(">II", 1, len(name)) + name
+
+    @staticmethod
+    def receive(client, count):
+        while count > 0:
+            count -= len(client.recv(count))
 
     @staticmethod
     def resident(server):
@@ -130,6 +154,27 @@ class Crowd(harness.TestCase):
                 self.assertLess(time.monotonic() - waited, 30)  # stalled while others waited for memory
             self.assert_served(server, "b")
 
+    def test_slow_readers_and_writers_over_tls(self):
+        self.authority("ca")
+        folder = self.certificate(self.folder("server", "ca"), "server", "ca", "server")
+        self.tls = ssl.create_default_context(cafile=self.path("ca-cert.pem"))
+        limits = 'memory = "160M"\nexport-memory = "80M"\nstall-seconds = 2'
+        with self.serve(limits, f'tls = "allow"\ntls-any-client = true\ntls-certificates = "{folder}"') as server:
+            self.assert_served(server, "b")
+            before = self.resident(server)
+            slow = []
+            for index in range(10):
+                client = self.connect_encrypted(server, "a")
+                if index % 2:
+                    for cookie in range(4):
+                        client.sendall(request(0, 0, 32 * MIB, cookie))  # and never reads
+                else:
+                    client.sendall(request(1, 0, 32 * MIB) + bytes(100_000))  # and never sends the rest
+                slow.append(client)
+            self.assert_served(server, "b")
+            self.assertLess(self.resident(server) - before, 400 * MIB)
+            self.assert_served(server, "a", seconds=20)
+
     @staticmethod
     def is_dropped(client):
         client.setblocking(False)
@@ -145,4 +190,5 @@ class Crowd(harness.TestCase):
 
 
 if __name__ == "__main__":
+    harness.need_programs("certtool")
     harness.main()
