@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
 import upgrade_test  # noqa: E402
 from harness import mica  # noqa: E402
-from nbd_relay import Relay  # noqa: E402
+from nbd_relay import PATIENCE_SECONDS, Relay  # noqa: E402
 
 JOBS = 2
 PART = 4 << 20  # of the disk, for each connection
@@ -54,6 +54,15 @@ class Fio(threading.Thread):
                 self.error = f"fio ended with {result.returncode}\n{' '.join(command)}\n{result.stdout}{result.stderr}"
 
 
+def wait_until_settled(relays):
+    """Every connection is one to the present server: what is lost from now on is lost to what comes next."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while any(link.is_alive() and link.generation != relay.generation for relay in relays for link in relay.links):
+        if time.monotonic() > give_up or any(relay.errors for relay in relays):
+            return  # which shows
+        time.sleep(0.005)
+
+
 def run_rounds(service, relays, rounds, generator):
     """Each round is an upgrade, a kill or a stop. Returns how often each was done."""
     done = {"upgrade": 0, "kill": 0, "stop": 0}
@@ -62,6 +71,7 @@ def run_rounds(service, relays, rounds, generator):
         action = generator.choice(("upgrade", "kill", "kill", "stop")) if number % 2 else "upgrade"
         done[action] += 1
         if action == "upgrade":
+            wait_until_settled(relays)
             reconnects = sum(relay.reconnects for relay in relays)
             links = sum(len(relay.links) for relay in relays)
             service.upgrade()

@@ -327,8 +327,8 @@ class Relay:
             except OSError:
                 return
             link = Link(self, client, self.seed + len(self.links))
-            self.links.append(link)
             link.start()
+            self.links.append(link)
 
     def close(self):
         self.listener.close()
