@@ -72,18 +72,22 @@ boot_check_service() {
   local root=$1
   cat >"$root/usr/local/sbin/boot-check" <<'SCRIPT'
 #!/bin/bash
-echo "CHECK begin"
-dpkg-query --show --showformat 'CHECK package ${Package} ${Version} ${db:Status-Status}\n' \
-  openssh-server cron vim-tiny dbus rsyslog nano site-tools 2>/dev/null
-echo "CHECK run $(site-tools)"
-for name in sshd messagebus alice; do echo "CHECK user $(getent passwd $name)"; done
-for path in /srv/archive/alpha-2024/README /srv/projects/beta/README /srv/data/table.bin /etc/hosts \
-  /home/alice/documents/photo.raw /home/alice/documents/numbers.txt; do
-  echo "CHECK file $path $(sha256sum <$path)"
-done
-echo "CHECK audit $(dpkg --audit | wc -l)"
-echo "CHECK failed $(systemctl --failed --no-legend --plain | awk '{ print $1 }' | xargs)"
-echo "CHECK end"
+# Each line opens the console anew: the login program hangs up whoever has it open when it starts.
+tell() { while IFS= read -r line; do echo "$line" >/dev/ttyS0; done; }
+{
+  echo "CHECK begin"
+  dpkg-query --show --showformat 'CHECK package ${Package} ${Version} ${db:Status-Status}\n' \
+    openssh-server cron vim-tiny dbus rsyslog nano site-tools 2>/dev/null
+  echo "CHECK run $(site-tools)"
+  for name in sshd messagebus alice; do echo "CHECK user $(getent passwd $name)"; done
+  for path in /srv/archive/alpha-2024/README /srv/projects/beta/README /srv/data/table.bin /etc/hosts \
+    /home/alice/documents/photo.raw /home/alice/documents/numbers.txt; do
+    echo "CHECK file $path $(sha256sum <$path)"
+  done
+  echo "CHECK audit $(dpkg --audit | wc -l)"
+  echo "CHECK failed $(systemctl --failed --no-legend --plain | awk '{ print $1 }' | xargs)"
+  echo "CHECK end"
+} | tell
 SCRIPT
   chmod 755 "$root/usr/local/sbin/boot-check"
   cat >"$root/etc/systemd/system/boot-check.service" <<'UNIT'
@@ -94,8 +98,6 @@ After=multi-user.target
 [Service]
 Type=oneshot
 ExecStart=/usr/local/sbin/boot-check
-StandardOutput=tty
-TTYPath=/dev/ttyS0
 
 [Install]
 WantedBy=multi-user.target
