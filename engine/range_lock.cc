@@ -5,24 +5,45 @@
 
 namespace mica {
 
-bool RangeLock::WaitsForEarlier(Entries::const_iterator entry) const {
-  return std::any_of(entries_.begin(), entry,
-                     [&](const Entry& earlier) { return earlier.range.Overlaps(entry->range); });
+void RangeLock::Hold(ByteRange range) {
+  if (!range.empty()) held_.emplace(range.offset, range.end());
 }
 
-RangeLock::Entries::iterator RangeLock::Enqueue(ByteRange range) {
-  entries_.push_back(Entry{range, false, {}});
-  const auto entry = std::prev(entries_.end());
-  entry->granted = !WaitsForEarlier(entry);
-  return entry;
+bool RangeLock::IsHeld(ByteRange range) const {
+  const auto next = held_.lower_bound(range.offset);
+  if (next != held_.end() && next->first < range.end()) return true;
+  return next != held_.begin() && std::prev(next)->second > range.offset;
 }
 
-void RangeLock::Release(Entries::iterator entry) {
-  const ByteRange released = entry->range;
-  for (auto later = entries_.erase(entry); later != entries_.end(); ++later) {
-    if (later->granted || !later->range.Overlaps(released) || WaitsForEarlier(later)) continue;
-    later->granted = true;
-    loop_.Post(later->waiter);
+bool RangeLock::WaitsForEarlier(ByteRange range, Waiters::const_iterator end) const {
+  return std::any_of(waiters_.begin(), end,
+                     [&](const Waiter& earlier) { return earlier.range.Overlaps(range); });
+}
+
+RangeLock::Waiters::iterator RangeLock::Enqueue(ByteRange range) {
+  const bool waits = !range.empty() && (IsHeld(range) || WaitsForEarlier(range, waiters_.end()));
+  if (waits) return waiters_.insert(waiters_.end(), Waiter{range, {}});
+  Hold(range);
+  return waiters_.end();
+}
+
+void RangeLock::Release(ByteRange released) {
+  if (released.empty()) return;
+  held_.erase(released.offset);
+  // When all of it is held again, whoever overlaps it has somebody to wait for.
+  uint64_t free_bytes = released.length;
+  for (auto waiter = waiters_.begin(); waiter != waiters_.end() && free_bytes > 0;) {
+    const ByteRange range = waiter->range;
+    const bool goes_on =
+        range.Overlaps(released) && !IsHeld(range) && !WaitsForEarlier(range, waiter);
+    if (!goes_on) {
+      ++waiter;
+      continue;
+    }
+    Hold(range);
+    free_bytes -= Intersect(range, released).length;
+    loop_.Post(waiter->handle);
+    waiter = waiters_.erase(waiter);
   }
 }
 

@@ -14,7 +14,8 @@ namespace {
 struct Trace {
   std::vector<int> inside;  // ids that hold a lock now
   std::vector<ByteRange> ranges;
-  std::vector<int> order;  // ids in the order they were granted
+  std::vector<int> order;                            // ids in the order they were granted
+  std::vector<bool> done = std::vector<bool>(1000);  // by id
   size_t finished = 0;
   size_t concurrent_max = 0;
 };
@@ -26,12 +27,24 @@ Task<void> Hold(EventLoop& loop, RangeLock& lock, Trace& trace, int id, int turn
     EXPECT_FALSE(trace.ranges[static_cast<size_t>(other)].Overlaps(range))
         << id << " and " << other;
   }
+  for (int earlier = 0; earlier < id; ++earlier) {  // they have asked in the order of their ids
+    const auto at = static_cast<size_t>(earlier);
+    EXPECT_TRUE(trace.done[at] || !trace.ranges[at].Overlaps(range))
+        << id << " overtook " << earlier;
+  }
   trace.order.push_back(id);
   trace.inside.push_back(id);
   trace.concurrent_max = std::max(trace.concurrent_max, trace.inside.size());
   for (int i = 0; i < turns; ++i) co_await loop.Yield();
   std::erase(trace.inside, id);
+  trace.done[static_cast<size_t>(id)] = true;
   ++trace.finished;
+}
+
+Task<void> HoldBriefly(EventLoop& loop, RangeLock& lock, ByteRange range, size_t& finished) {
+  const RangeLock::Guard guard = co_await lock.Acquire(range);
+  co_await loop.Yield();
+  ++finished;
 }
 
 TEST(RangeLock, GrantsDisjointRangesTogetherAndOverlappingOnesInOrder) {
@@ -58,6 +71,31 @@ TEST(RangeLock, NeverOverlapsUnderRandomLoad) {
     }
     loop.RunUntil([&] { return trace.finished == 200; });
     EXPECT_GT(trace.concurrent_max, 1u);
+  }
+}
+
+TEST(RangeLock, AnEmptyRangeMeetsNobody) {
+  MemoryLoop loop;
+  RangeLock lock(loop);
+  Trace trace;
+  trace.ranges = {{0, 10}, {0, 0}, {10, 0}, {10, 5}, {10, 0}};
+  for (int id = 0; id < 5; ++id) loop.Spawn(Hold(loop, lock, trace, id, 3));
+  loop.RunUntil([&] { return trace.finished == 5; });
+  EXPECT_EQ(trace.concurrent_max, 5u);
+}
+
+// As many at once as the connections to a disk can bring. A look at all the others for each of them
+// made the other disks of the loop wait for a second.
+TEST(RangeLock, TensOfThousandsApartOrAllAtOnePlace) {
+  constexpr uint64_t kLocks = 60'000;
+  for (const uint64_t places : {kLocks, uint64_t{1}}) {
+    MemoryLoop loop;
+    RangeLock lock(loop);
+    size_t finished = 0;
+    for (uint64_t i = 0; i < kLocks; ++i) {
+      loop.Spawn(HoldBriefly(loop, lock, {i % places * 8, 8}, finished));
+    }
+    loop.RunUntil([&] { return finished == kLocks; });
   }
 }
 
