@@ -127,6 +127,26 @@ class Fleet(harness.TestCase):
         _, rows = pool.report(self.job)
         self.assertEqual(rows["hostile.mica"]["attempts"], 3)
 
+    def test_side_by_side_without_a_job(self):
+        """As under GNU parallel: the caches of the masters are made by whoever comes first; one VM has one rebase."""
+        for number in range(4):
+            self.pool.delta(f"vm{number}.mica", *self.pool.owner_commands(number, number % 2))
+        command = [harness.MICA, "rebase", "--onto", self.pool.v2]
+        vms = [self.vm(f"vm{number}.mica") for number in (0, 1, 2, 3, 3, 3)]
+        running = [subprocess.Popen([*command, vm], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                   for vm in vms]
+        ended = [(process.communicate()[1], process.returncode) for process in running]
+        self.assertEqual([status for _, status in ended[:3]], [0, 3, 0], ended)
+        # Of three on one VM one does it; the others find it busy, or done.
+        statuses = sorted(status for _, status in ended[3:])
+        self.assertEqual(statuses.count(3), 1, ended)
+        self.assertTrue(set(statuses) <= {2, 3, 5}, ended)
+        self.assertFalse(os.path.exists(self.vm("vm3.mica.before-2")))
+        self.rebase(self.vm("vm*.mica"), status=3)
+        _, rows = pool.report(self.job)
+        self.assertEqual([rows[f"vm{number}.mica"]["state"] for number in range(4)],
+                         ["switched", "conflicts"] * 2)
+
     def test_workers_are_confined(self):
         """What reads the guest has no system calls, rights or files to spare."""
         for number in range(4):
