@@ -65,13 +65,29 @@ Result<UniqueFd> OpenLocked(const path& folder) {
     if (!fd && errno == ENOENT) continue;  // the rebase that had it has just ended
     if (!fd) return ErrnoError(errno, "open " + folder.string());
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-      return Error{Errc::kBusy, fmt::format("{} is locked: another rebase of this VM is running",
-                                            folder.string())};
+      return Error{Errc::kBusy,
+                   fmt::format("{} is locked: another rebase or rollback of this VM is running",
+                               folder.string())};
     }
     struct stat found{};
     if (::fstat(fd.get(), &found) != 0) return ErrnoError(errno, "stat " + folder.string());
     if (found.st_nlink != 0) return fd;
   }
+}
+
+// Nobody rebases the VM meanwhile.
+Result<RollbackOutcome> RollBackLocked(Host& host, const path& vm) {
+  EventLoop& loop = host.loop();
+  ASSIGN(const path backup, SyncWait(loop, LastBackup(host, vm)));
+  // Both are opened: the current one to be sure that nobody uses it, the kept one to be sure that
+  // it is whole and its old master is still there. The locks are held until the names have changed.
+  OpenChainOptions open;
+  ASSIGN(const std::unique_ptr<ImageChain> current, SyncWait(loop, OpenChain(host, vm, open)));
+  ASSIGN(const std::unique_ptr<ImageChain> kept, SyncWait(loop, OpenChain(host, backup, open)));
+  ASSIGN(const RolledBack names, SyncWait(loop, RollBack(host, vm)));
+  TRY(SyncWait(loop, current->Close()));
+  TRY(SyncWait(loop, kept->Close()));
+  return RollbackOutcome{names.restored_from, names.undone};
 }
 
 }  // namespace
@@ -97,6 +113,9 @@ path RebaseSwitch::ResultName(BuildVerdict verdict) const {
 
 Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const SwitchRequest& request) {
   std::unique_ptr<RebaseSwitch> opened(new RebaseSwitch(host, request));
+  TRY(SyncWait(host.loop(), host.Stat(request.vm)));  // before anything is made beside it
+  // The lock first: what is opened then is what the name means until the lock is let go.
+  TRY(opened->LockWork());
   ASSIGN(opened->images_, SyncWait(host.loop(), OpenImages(host, request.vm, request.target)));
   if (request.output) {
     const Result<FileStat> there = SyncWait(host.loop(), host.Stat(*request.output));
@@ -106,7 +125,6 @@ Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const Switc
                                               request.output->string())};
     }
   }
-  TRY(opened->LockWork());
   TRY(opened->ClearLeftovers());
   TRY(opened->ChooseNames());
   TRY(SyncWait(host.loop(), CreateDelta(host, opened->images_, opened->delta_)));
@@ -213,16 +231,12 @@ Result<void> RebaseSwitch::Publish(BuildVerdict verdict) {
 
 Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {
   EventLoop& loop = host.loop();
-  ASSIGN(const path backup, SyncWait(loop, LastBackup(host, vm)));
-  // Both are opened: the current one to be sure that nobody uses it, the kept one to be sure that
-  // it is whole and its old master is still there. The locks are held until the names have changed.
-  OpenChainOptions open;
-  ASSIGN(const std::unique_ptr<ImageChain> current, SyncWait(loop, OpenChain(host, vm, open)));
-  ASSIGN(const std::unique_ptr<ImageChain> kept, SyncWait(loop, OpenChain(host, backup, open)));
-  ASSIGN(const RolledBack names, SyncWait(loop, RollBack(host, vm)));
-  TRY(SyncWait(loop, current->Close()));
-  TRY(SyncWait(loop, kept->Close()));
-  return RollbackOutcome{names.restored_from, names.undone};
+  TRY(SyncWait(loop, host.Stat(vm)));
+  const path work = WithSuffix(vm, ".rebasing.d");
+  ASSIGN(const UniqueFd no_rebase, OpenLocked(work));
+  const Result<RollbackOutcome> outcome = RollBackLocked(host, vm);
+  ::rmdir(work.c_str());  // it stays when an interrupted rebase left something in it
+  return outcome;
 }
 
 }  // namespace mica::rebase
