@@ -129,7 +129,7 @@ void AddFleetOptions(CLI::App& command, FleetOptions& options) {
       ->group(kGroup);
   command
       .add_flag("--retry", options.retry_bad,
-                "Also VMs that an earlier run left failed, blocked or in quarantine")
+                "Also VMs that failed, are blocked or in quarantine, or were rolled back")
       ->group(kGroup);
   command.add_option("VM", options.vms, "Deltas of VMs, or patterns");
 }

@@ -122,13 +122,14 @@ class FleetRun {
   Clock::time_point started_ = Clock::now();
 };
 
-// Everything that is not settled by an earlier run.
+// Everything that is not settled by an earlier run; with --retry also what did not stay so.
 std::vector<size_t> FleetRun::PlanVms() {
   std::vector<size_t> vms;
   for (const std::string& vm : request_.vms) {
     const size_t index = journal_.IndexOf(vm);
     const VmState state = journal_.rows()[index].state;
-    const bool left = !rebase::IsDone(state) && (!rebase::IsBad(state) || request_.retry_bad);
+    bool left = !rebase::IsDone(state) && !rebase::IsBad(state);
+    if (request_.retry_bad) left = !rebase::IsDone(state) || !StandsOnTarget(vm);  // rolled back
     if (left) vms.push_back(index);
   }
   planned_ = vms.size();

@@ -19,7 +19,7 @@ struct FleetRequest {
   RebaseRequest each;            // what is the same for all; vm, output and report are not used
   std::filesystem::path job;     // folder of the journal and the report
   size_t workers = 1;
-  bool retry_bad = false;  // VMs that an earlier run left failed, blocked or in quarantine
+  bool retry_bad = false;  // also VMs that failed, are blocked, in quarantine, or were rolled back
   rebase::ScheduleOptions schedule;
 };
 

@@ -126,6 +126,12 @@ class Fleet(harness.TestCase):
         self.rebase("--retry", "--retries", "0", self.vm("*.mica"), status=1)
         _, rows = pool.report(self.job)
         self.assertEqual(rows["hostile.mica"]["attempts"], 3)
+        # One that was rolled back stays so, unless it is asked for.
+        mica("rollback", self.vm("good.mica"))
+        self.rebase(self.vm("good.mica"))
+        self.assertFalse(os.path.exists(self.vm("good.mica.before-1")))
+        self.rebase("--retry", self.vm("good.mica"))
+        self.assertTrue(os.path.exists(self.vm("good.mica.before-1")))
 
     def test_side_by_side_without_a_job(self):
         """As under GNU parallel: the caches of the masters are made by whoever comes first; one VM has one rebase."""
