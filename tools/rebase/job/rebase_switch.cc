@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <string>
 
 #include "engine/async/sync_wait.h"
@@ -56,8 +57,13 @@ Result<std::vector<path>> FilesIn(const path& folder) {
   return files;
 }
 
-Result<UniqueFd> OpenLocked(const path& folder) {
-  while (true) {
+// A process that was killed lets go of its lock when the kernel has come round to it.
+constexpr std::chrono::milliseconds kLockPause{50};
+constexpr int kLockTries = 60;
+
+// Waits a little when another process has it.
+Result<UniqueFd> OpenLocked(EventLoop& loop, const path& folder) {
+  for (int tries = 1;; ++tries) {
     if (::mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
       return ErrnoError(errno, "create directory " + folder.string());
     }
@@ -65,6 +71,10 @@ Result<UniqueFd> OpenLocked(const path& folder) {
     if (!fd && errno == ENOENT) continue;  // the rebase that had it has just ended
     if (!fd) return ErrnoError(errno, "open " + folder.string());
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (tries < kLockTries) {
+        SyncWait(loop, loop.SleepUntil(loop.Now() + kLockPause));
+        continue;
+      }
       return Error{Errc::kBusy,
                    fmt::format("{} is locked: another rebase or rollback of this VM is running",
                                folder.string())};
@@ -139,7 +149,7 @@ RebaseSwitch::~RebaseSwitch() {
 }
 
 Result<void> RebaseSwitch::LockWork() {
-  ASSIGN(lock_, OpenLocked(work_));
+  ASSIGN(lock_, OpenLocked(host_.loop(), work_));
   return {};
 }
 
@@ -233,7 +243,7 @@ Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {
   EventLoop& loop = host.loop();
   TRY(SyncWait(loop, host.Stat(vm)));
   const path work = WithSuffix(vm, ".rebasing.d");
-  ASSIGN(const UniqueFd no_rebase, OpenLocked(work));
+  ASSIGN(const UniqueFd no_rebase, OpenLocked(loop, work));
   const Result<RollbackOutcome> outcome = RollBackLocked(host, vm);
   ::rmdir(work.c_str());  // it stays when an interrupted rebase left something in it
   return outcome;
