@@ -43,7 +43,9 @@ std::optional<size_t> Schedule::Next() {
 
 void Schedule::Ended(size_t vm, VmState state, uint32_t attempts) {
   --running_;
-  if (state == VmState::kFailed && attempts <= options_.retries && !stopped()) {
+  // What finds a VM busy is often an earlier run's process that is still being killed.
+  const bool may_pass = state == VmState::kFailed || state == VmState::kBusy;
+  if (may_pass && attempts <= options_.retries && !stopped()) {
     wave_.push_back(vm);
     return;
   }

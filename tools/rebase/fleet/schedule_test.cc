@@ -90,6 +90,10 @@ TEST(Schedule, ABusyVmIsNoReasonToStop) {
   schedule.Next();
   schedule.Ended(0, VmState::kBusy, 1);
   EXPECT_EQ(schedule.Next(), 1U);
+  EXPECT_EQ(schedule.Next(), 0U);  // it may be free by now
+  schedule.Ended(0, VmState::kBusy, 2);
+  EXPECT_EQ(schedule.Next(), std::nullopt);
+  EXPECT_EQ(schedule.halted(), "");
 }
 
 TEST(Schedule, PausesAfterTheWavesThatWereAskedFor) {
