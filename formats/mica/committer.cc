@@ -11,6 +11,7 @@ namespace {
 constexpr std::chrono::seconds kQuickCheckpoint{10};
 // …but it never becomes a bigger part of the file than this.
 constexpr uint64_t kLogPart = 32;
+constexpr uint32_t kZeroSlotsMax = (uint32_t{1} << 20) / kSlotBytes;
 }  // namespace
 
 Async<void> Committer::Flush() {
@@ -289,16 +290,18 @@ Async<SlotRun> Committer::AllocateRing(uint32_t count) {
   co_return SlotRun{};
 }
 
-// Whatever the slots held before must not look like pages of this log.
+// Whatever the slots held before must not look like pages of this log. Written, because the first
+// write to space that is only allocated makes the host's file system commit metadata of its own at
+// the next sync: each flush would pay for that.
 Async<void> Committer::ZeroRing(SlotRun ring) {
-  const ByteRange range{SlotOffset(ring.first), uint64_t{ring.count} * kSlotBytes};
-  Result<void> zeroed = co_await image_.file->WriteZeroes(range, ZeroMode::kAllocate);
-  if (!zeroed && zeroed.error().code == Errc::kUnsupported) {
-    AlignedBuffer zeroes(range.length);
-    FillZero(zeroes.span());
-    zeroed = co_await image_.file->Write(range.offset, zeroes.span());
+  AlignedBuffer zeroes(std::min(ring.count, kZeroSlotsMax) * size_t{kSlotBytes});
+  FillZero(zeroes.span());
+  for (uint64_t slot = ring.first; slot < ring.end(); slot += kZeroSlotsMax) {
+    const uint64_t slots = std::min<uint64_t>(kZeroSlotsMax, ring.end() - slot);
+    const ConstBytes part = std::as_const(zeroes).span().first(slots * kSlotBytes);
+    CO_TRY(co_await image_.file->Write(slot * kSlotBytes, part));
   }
-  co_return zeroed;
+  co_return Result<void>();
 }
 
 Async<void> Committer::MoveRing(SlotRun ring) {
