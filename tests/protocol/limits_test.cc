@@ -13,7 +13,11 @@ namespace mica::nbd {
 namespace {
 
 // What a crowd of idle clients may cost; a sanitizer keeps a multiple of it for itself.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr uint64_t kCrowdBytesMax = 256u << 20;  // freed memory stays in ASan's quarantine
+#else
 constexpr uint64_t kCrowdBytesMax = 64u << 20;
+#endif
 
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");

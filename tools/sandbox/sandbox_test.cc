@@ -20,7 +20,8 @@
 namespace mica {
 namespace {
 
-constexpr std::array kFewCalls = {"exit_group", "read", "write", "brk", "mmap", "munmap", "futex"};
+[[maybe_unused]] constexpr std::array kFewCalls = {"exit_group", "read",   "write", "brk",
+                                                   "mmap",       "munmap", "futex"};
 
 // What `body` returns, as the exit status of a child; 128 + the signal when one ended it.
 int InChild(const std::function<int()>& body) {
@@ -52,6 +53,7 @@ class Folder {
   std::filesystem::path path_;
 };
 
+#if !defined(__SANITIZE_ADDRESS__)  // whose search for leaks makes calls of its own
 TEST(Sandbox, OtherCallsFail) {
   EXPECT_EQ(InChild([] {
               if (!ForbidNewPrivileges() || !AllowOnlyCalls(kFewCalls)) return 1;
@@ -59,6 +61,7 @@ TEST(Sandbox, OtherCallsFail) {
             }),
             0);
 }
+#endif
 
 TEST(Sandbox, OnlyNamedPlacesAreWritten) {
   const Folder folder;
