@@ -14,6 +14,7 @@ namespace mica::guest {
 
 class ByteWriter {
  public:
+  void Reserve(size_t bytes) { bytes_.reserve(bytes); }
   template <std::unsigned_integral T>
   void Put(T value) {
     const size_t at = bytes_.size();
@@ -43,8 +44,9 @@ class ByteReader {
     bytes_ = bytes_.subspan(sizeof(T));
     return value;
   }
-  std::string TakeText() {
-    const auto length = Take<uint32_t>();
+  // What PutText has put.
+  std::string TakeText() { return TakeText(Take<uint32_t>()); }
+  std::string TakeText(size_t length) {
     if (!Has(length)) return {};
     std::string text(AsText(bytes_.first(length)));
     bytes_ = bytes_.subspan(length);

@@ -8,6 +8,7 @@
 #include "engine/base/check.h"
 #include "engine/base/checked_math.h"
 #include "engine/digest.h"
+#include "tools/guest/byte_stream.h"
 
 namespace mica::guest {
 namespace {
@@ -30,42 +31,6 @@ std::array<uint8_t, kDigestBytes> DigestOf(ConstBytes bytes) {
   digest.Update(bytes);
   return digest.Finish();
 }
-
-// Appends or takes integers in order. The reader's caller has checked the total length.
-class Appender {
- public:
-  explicit Appender(size_t bytes) { bytes_.reserve(bytes); }
-  template <std::unsigned_integral T>
-  void Put(T value) {
-    const size_t at = bytes_.size();
-    bytes_.resize(at + sizeof value);
-    StoreLe<T>(bytes_, at, value);
-  }
-  void PutBytes(ConstBytes bytes) { bytes_.insert(bytes_.end(), bytes.begin(), bytes.end()); }
-  [[nodiscard]] std::vector<std::byte>& bytes() { return bytes_; }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-class Taker {
- public:
-  explicit Taker(ConstBytes bytes) : bytes_(bytes) {}
-  template <std::unsigned_integral T>
-  T Take() {
-    const T value = LoadLe<T>(bytes_, 0);
-    bytes_ = bytes_.subspan(sizeof value);
-    return value;
-  }
-  std::string TakeText(size_t length) {
-    std::string text(AsText(bytes_.first(length)));
-    bytes_ = bytes_.subspan(length);
-    return text;
-  }
-
- private:
-  ConstBytes bytes_;
-};
 
 struct Counts {
   uint32_t label = 0;
@@ -96,7 +61,8 @@ class IndexWriter {
   static std::vector<std::byte> Write(const Ext4Index& index, std::string_view label) {
     const Counts counts{static_cast<uint32_t>(label.size()), index.extents_.size(),
                         index.names_.size(), index.value_owners_.size(), index.leaf_bytes_.size()};
-    Appender out(counts.TotalBytes().value_or(0));
+    ByteWriter out;
+    out.Reserve(counts.TotalBytes().value_or(0));
     out.PutBytes(AsBytes(kMagic));
     out.Put(kVersion);
     out.Put(counts.label);
@@ -116,7 +82,7 @@ class IndexWriter {
   }
 
  private:
-  static void WriteRows(const Ext4Index& index, Appender& out) {
+  static void WriteRows(const Ext4Index& index, ByteWriter& out) {
     for (const IndexExtent& extent : index.extents_) {
       out.Put(extent.block);
       out.Put(extent.length);
@@ -143,7 +109,7 @@ class IndexReader {
 
   Result<StoredIndex> Read() {
     TRY(ReadHeader());
-    Taker in(bytes_.subspan(kHeaderBytes));
+    ByteReader in(bytes_.subspan(kHeaderBytes));
     stored_.label = in.TakeText(counts_.label);
     ReadRows(in);
     TRY(CheckExtents());
@@ -154,7 +120,7 @@ class IndexReader {
 
  private:
   Result<void> ReadHeader();
-  void ReadRows(Taker& in);
+  void ReadRows(ByteReader& in);
   [[nodiscard]] Result<void> CheckExtents() const;
   [[nodiscard]] Result<void> CheckNames() const;
 
@@ -166,7 +132,7 @@ class IndexReader {
 Result<void> IndexReader::ReadHeader() {
   if (bytes_.size() < kHeaderBytes + kDigestBytes) return Bad("too short");
   if (AsText(bytes_.first(kMagic.size())) != kMagic) return Bad("this is not an index");
-  Taker in(bytes_.subspan(kMagic.size()));
+  ByteReader in(bytes_.subspan(kMagic.size()));
   const auto version = in.Take<uint32_t>();
   if (version != kVersion) {
     return Error{
@@ -193,7 +159,7 @@ Result<void> IndexReader::ReadHeader() {
   return {};
 }
 
-void IndexReader::ReadRows(Taker& in) {
+void IndexReader::ReadRows(ByteReader& in) {
   Ext4Index& index = stored_.index;
   index.extents_.resize(counts_.extents);
   for (IndexExtent& extent : index.extents_) {
