@@ -6,9 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/async/sync_wait.h"
-#include "engine/jobs/copy.h"
 #include "formats/registry.h"
-#include "tools/image_file.h"
+#include "tools/copy_run.h"
 #include "tools/measuring_device.h"
 #include "tools/output_text.h"
 #include "tools/parse.h"
@@ -27,12 +26,9 @@ constexpr VerbText kText{
         "complete and synced; until then it has a temporary name beside it."};
 
 struct ConvertOptions {
-  std::optional<std::string> source_format;
+  CopySource source;
   std::string format;
   std::vector<std::string> extra;
-  std::optional<std::string> parent;
-  std::optional<std::string> parent_format;
-  std::string source;
   std::string destination;
   bool dry_run = false;
   bool force = false;
@@ -42,53 +38,17 @@ struct ConvertOptions {
   }
 };
 
-// The images a conversion reads; their locks are held until it is done.
-struct Inputs {
-  std::unique_ptr<ImageChain> source;
-  OpenParentImage parent;  // empty without -b
-
-  [[nodiscard]] BlockDevice* baseline() const { return parent.chain.get(); }
-};
-
-Async<Inputs> OpenInputs(Context& context, const ConvertOptions& options) {
-  Inputs inputs;
-  OpenChainOptions open;
-  open.format = options.source_format;
-  CO_ASSIGN(inputs.source, co_await OpenChain(context.host, options.source, open));
-  if (options.parent) {
-    CO_ASSIGN(inputs.parent,
-              co_await OpenParent(context.host, *options.parent, options.parent_format));
-  }
-  co_return inputs;
+Async<CopyTotals> CopyInto(Context& context, const CopyInputs& inputs, BlockDevice& target) {
+  return RunCopy(context, "convert", inputs, target);
 }
 
-Async<void> CloseInputs(Inputs& inputs) {
-  CO_TRY(co_await inputs.source->Close());
-  if (inputs.parent.chain) CO_TRY(co_await inputs.parent.chain->Close());
-  co_return Result<void>();
-}
-
-Async<CopyTotals> CopyInto(Context& context, const Inputs& inputs, BlockDevice& target) {
-  ProgressTotals goal;
-  goal.bytes = inputs.source->info().size;
-  Progress progress(context.progress, "convert", goal);
-  mica::CopyOptions job;
-  job.baseline = inputs.baseline();
-  job.on_progress = [&progress](const CopyTotals& totals) {
-    progress.Update({.bytes = totals.examined_bytes});
-  };
-  const Result<CopyTotals> totals = co_await Copy(context.loop, *inputs.source, target, job);
-  if (totals) progress.Finish({.bytes = totals->examined_bytes});
-  co_return totals;
-}
-
-Async<CopyTotals> Measure(Context& context, const Inputs& inputs) {
+Async<CopyTotals> Measure(Context& context, const CopyInputs& inputs) {
   MeasuringDevice target(inputs.source->info().size);
   co_return co_await CopyInto(context, inputs, target);
 }
 
-Async<CopyTotals> FillImage(Context& context, const ConvertOptions& options, const Inputs& inputs,
-                            std::filesystem::path path) {
+Async<CopyTotals> FillImage(Context& context, const ConvertOptions& options,
+                            const CopyInputs& inputs, std::filesystem::path path) {
   OpenChainOptions open;
   open.writable = true;
   open.format = options.format;
@@ -99,8 +59,8 @@ Async<CopyTotals> FillImage(Context& context, const ConvertOptions& options, con
   co_return totals;  // of two errors, that of the copy is the one to tell
 }
 
-Async<CopyTotals> WriteImage(Context& context, const ConvertOptions& options, const Inputs& inputs,
-                             CreateOptions create) {
+Async<CopyTotals> WriteImage(Context& context, const ConvertOptions& options,
+                             const CopyInputs& inputs, CreateOptions create) {
   CO_ASSIGN(const ImageFormat* const format, FindFormat(options.format));
   TemporaryFile file(options.destination);
   const Result<void> created = co_await format->Create(context.host, file.path(), create);
@@ -111,7 +71,7 @@ Async<CopyTotals> WriteImage(Context& context, const ConvertOptions& options, co
   co_return totals;
 }
 
-Result<CreateOptions> NewImageOptions(const ConvertOptions& options, const Inputs& inputs) {
+Result<CreateOptions> NewImageOptions(const ConvertOptions& options, const CopyInputs& inputs) {
   CreateOptions create;
   create.virtual_size = inputs.source->info().size;
   for (const std::string& pairs : options.extra) TRY(ParseKeyValues(pairs, create.extra));
@@ -139,7 +99,7 @@ void Tell(const ConvertOptions& options, const CopyTotals& totals, Output& outpu
 Async<ExitStatus> Convert(Context& context, const ConvertOptions& options) {
   CO_TRY(FindFormat(options.format));
   CO_TRY(co_await CheckImageDestination(context.host, options.destination, options.on_existing()));
-  CO_ASSIGN(Inputs inputs, co_await OpenInputs(context, options));
+  CO_ASSIGN(CopyInputs inputs, co_await OpenInputs(context.host, options.source));
   CO_ASSIGN(const CreateOptions create, NewImageOptions(options, inputs));
   CopyTotals totals;
   if (options.dry_run) {
@@ -157,19 +117,19 @@ Async<ExitStatus> Convert(Context& context, const ConvertOptions& options) {
 Verb AddConvert(CLI::App& program) {
   const auto options = std::make_shared<ConvertOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  AddFormat(*command, "-f,--format", options->source_format, "Format of SRC");
+  AddFormat(*command, "-f,--format", options->source.format, "Format of SRC");
   command->add_option("-O,--output-format", options->format, "Format of DST: mica or raw")
       ->type_name("FMT")
       ->required();
   command->add_option("-o", options->extra, "Options of the format")
       ->type_name("KEY=VALUE,...")
       ->allow_extra_args(false);
-  command->add_option("-b,--parent", options->parent, "The sealed image to build DST on")
+  command->add_option("-b,--parent", options->source.parent, "The sealed image to build DST on")
       ->type_name("PARENT");
-  AddFormat(*command, "-F,--parent-format", options->parent_format, "Format of PARENT");
+  AddFormat(*command, "-F,--parent-format", options->source.parent_format, "Format of PARENT");
   AddDryRun(*command, options->dry_run, "Read everything, tell what would be stored");
   command->add_flag("--force", options->force, "Replace DST if it exists, unless it is sealed");
-  command->add_option("SRC", options->source, "The image to copy")->required();
+  command->add_option("SRC", options->source.file, "The image to copy")->required();
   command->add_option("DST", options->destination, "The new image")->required();
   return {command, [options](Context& context) {
             return SyncWait(context.loop, Convert(context, *options));

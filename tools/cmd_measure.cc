@@ -7,9 +7,8 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/filters/forwarding_device.h"
-#include "engine/jobs/copy.h"
 #include "formats/registry.h"
-#include "tools/image_file.h"
+#include "tools/copy_run.h"
 #include "tools/measuring_device.h"
 #include "tools/verbs.h"
 
@@ -26,12 +25,9 @@ constexpr VerbText kText{
         "PARENT has as well, are not stored."};
 
 struct MeasureOptions {
-  std::optional<std::string> source_format;
+  CopySource source;  // without a file when there is a size
   std::string format = "mica";
-  std::optional<std::string> parent;
-  std::optional<std::string> parent_format;
   std::optional<uint64_t> size;
-  std::optional<std::string> source;
 };
 
 // The target of the conversion that is measured: remembers how much, not what.
@@ -53,37 +49,15 @@ class EstimatingDevice final : public ForwardingDevice {
   SizeEstimate& estimate_;
 };
 
-Async<void> CopyInto(Context& context, BlockDevice& source, BlockDevice* baseline,
-                     SizeEstimate& estimate) {
-  MeasuringDevice nothing(source.info().size);
-  EstimatingDevice target(nothing, estimate);
-  ProgressTotals goal;
-  goal.bytes = source.info().size;
-  Progress progress(context.progress, "measure", goal);
-  mica::CopyOptions job;
-  job.baseline = baseline;
-  job.on_progress = [&progress](const CopyTotals& totals) {
-    progress.Update({.bytes = totals.examined_bytes});
-  };
-  CO_ASSIGN(const CopyTotals totals, co_await Copy(context.loop, source, target, job));
-  progress.Finish({.bytes = totals.examined_bytes});
-  co_return Result<void>();
-}
-
-Async<std::unique_ptr<SizeEstimate>> MeasureSource(Context& context, const MeasureOptions& options,
+Async<std::unique_ptr<SizeEstimate>> MeasureSource(Context& context, CopySource source,
                                                    const ImageFormat& format) {
-  OpenChainOptions open;
-  open.format = options.source_format;
-  CO_ASSIGN(const std::unique_ptr<ImageChain> source,
-            co_await OpenChain(context.host, *options.source, open));
-  OpenParentImage parent;
-  if (options.parent) {
-    CO_ASSIGN(parent, co_await OpenParent(context.host, *options.parent, options.parent_format));
-  }
-  std::unique_ptr<SizeEstimate> estimate = format.EstimateSize(source->info().size);
-  CO_TRY(co_await CopyInto(context, *source, parent.chain.get(), *estimate));
-  CO_TRY(co_await source->Close());
-  if (parent.chain) CO_TRY(co_await parent.chain->Close());
+  CO_ASSIGN(CopyInputs inputs, co_await OpenInputs(context.host, source));
+  const uint64_t size = inputs.source->info().size;
+  std::unique_ptr<SizeEstimate> estimate = format.EstimateSize(size);
+  MeasuringDevice nothing(size);
+  EstimatingDevice target(nothing, *estimate);
+  CO_TRY(co_await RunCopy(context, "measure", inputs, target));
+  CO_TRY(co_await CloseInputs(inputs));
   co_return estimate;
 }
 
@@ -100,7 +74,7 @@ void Tell(const MeasureOptions& options, const SizeEstimate& estimate, Output& o
 
 Async<ExitStatus> Measure(Context& context, const MeasureOptions& options) {
   CO_ASSIGN(const ImageFormat* const format, FindFormat(options.format));
-  if (options.source.has_value() == options.size.has_value()) {
+  if (options.source.file.empty() != options.size.has_value()) {
     co_return Error{Errc::kInvalidArgument,
                     "expected either an image to measure or --size, see `mica measure --help`"};
   }
@@ -108,7 +82,7 @@ Async<ExitStatus> Measure(Context& context, const MeasureOptions& options) {
   if (options.size) {
     estimate = format->EstimateSize(*options.size);
   } else {
-    CO_ASSIGN(estimate, co_await MeasureSource(context, options, *format));
+    CO_ASSIGN(estimate, co_await MeasureSource(context, options.source, *format));
   }
   Tell(options, *estimate, context.output);
   co_return ExitStatus::kDone;
@@ -119,16 +93,18 @@ Async<ExitStatus> Measure(Context& context, const MeasureOptions& options) {
 Verb AddMeasure(CLI::App& program) {
   const auto options = std::make_shared<MeasureOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  AddFormat(*command, "-f,--format", options->source_format, "Format of SRC");
+  AddFormat(*command, "-f,--format", options->source.format, "Format of SRC");
   command
       ->add_option("-O,--output-format", options->format,
                    "Format of the new image: mica (the default) or raw")
       ->type_name("FMT");
-  command->add_option("-b,--parent", options->parent, "The sealed image to build the new one on")
+  command
+      ->add_option("-b,--parent", options->source.parent,
+                   "The sealed image to build the new one on")
       ->type_name("PARENT");
-  AddFormat(*command, "-F,--parent-format", options->parent_format, "Format of PARENT");
+  AddFormat(*command, "-F,--parent-format", options->source.parent_format, "Format of PARENT");
   AddSize(*command, "--size", options->size, "Of a new, empty image instead of SRC");
-  command->add_option("SRC", options->source, "The image that would be converted");
+  command->add_option("SRC", options->source.file, "The image that would be converted");
   return {command, [options](Context& context) {
             return SyncWait(context.loop, Measure(context, *options));
           }};
