@@ -50,6 +50,12 @@ PosixFile::PosixFile(IoEngine& engine, UniqueFd fd, std::string path, const Posi
 
 PosixFile::~PosixFile() {
   MICA_CHECK(in_flight_ == 0);
+  // Said, not left to close(): io_uring can keep a reference to the open file until the thread of
+  // the ring next enters the kernel, and a thread that waits for a child process does not.
+  struct flock all{};
+  all.l_type = F_UNLCK;
+  all.l_whence = SEEK_SET;
+  ::fcntl(fd_.get(), F_OFD_SETLK, &all);
 }
 
 Error PosixFile::ErrorAt(int host_errno, const char* action, uint64_t offset) const {

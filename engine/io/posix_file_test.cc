@@ -3,6 +3,7 @@
 #include "engine/io/posix_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -149,6 +150,21 @@ TEST_F(PosixFileTest, AFailedReadModifyWriteLeavesTheSizeExact) {
   engine_.before = nullptr;
   EXPECT_EQ(Read(file, 4990, 9), Data(9, std::byte{1}));
   EXPECT_LE(SyncWait(loop_, file.Size()).value(), 4999u + (1 << 20) + 100);
+}
+
+// A reference like the one io_uring keeps of a request whose last part nobody has collected.
+TEST_F(PosixFileTest, ItsLockEndsWithItThoughTheKernelStillRefersToTheFile) {
+  UniqueFd fd(::memfd_create("posix_file_test", MFD_CLOEXEC));
+  struct flock all{};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  ASSERT_EQ(::fcntl(fd.get(), F_OFD_SETLK, &all), 0);
+  const UniqueFd reference(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  const UniqueFd another(::open(fmt::format("/proc/self/fd/{}", fd.get()).c_str(), O_RDWR));
+  auto file = std::make_unique<PosixFile>(engine_, std::move(fd), "file", PosixFileTraits{});
+  EXPECT_NE(::fcntl(another.get(), F_OFD_SETLK, &all), 0);
+  file.reset();
+  EXPECT_EQ(::fcntl(another.get(), F_OFD_SETLK, &all), 0);
 }
 
 TEST_F(PosixFileTest, AlignedRequestsAreNotCopied) {
