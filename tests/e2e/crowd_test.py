@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crowds and slow clients: the memory of the server stays bounded and everybody else is served."""
 
+import json
 import os
 import re
 import resource
@@ -14,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
 from certificates import CertificateMaker  # noqa: E402
-from harness import Server  # noqa: E402
+from harness import Server, mica  # noqa: E402
 
 DISK = 128 << 20
 MIB = 1 << 20
@@ -38,7 +39,17 @@ class Crowd(CertificateMaker, harness.TestCase):
         exports = "".join(f'[[export]]\nfile = "{self.path(name + ".mica")}"\nconnections = 2000\n' for name in "ab")
         with open(self.path("serve.toml"), "w", encoding="utf-8") as file:
             file.write(f"threads = 2\n{more}\n[limits]\n{limits}\n{exports}")
-        return Server(self.directory, options=("--config", self.path("serve.toml"), "--quiet"))
+        control = ("--control", self.path("control"))
+        return Server(self.directory, options=("--config", self.path("serve.toml"), "--quiet", *control))
+
+    def wait_for_connections(self, count):
+        """A client that hung up is counted until the server has noticed."""
+        begin = time.monotonic()
+        while (now := self.connections()) != count:
+            self.assertLess(time.monotonic() - begin, 10, f"{now} connections instead of {count}")
+
+    def connections(self):
+        return json.loads(mica("ctl", "--control", self.path("control"), "stat", "--json").stdout)["connections"]
 
     def connect(self, server, export=None):
         """A socket after the greeting, or in transmission with simple replies."""
@@ -99,6 +110,7 @@ class Crowd(CertificateMaker, harness.TestCase):
             grown = self.resident(server) - before
             print(f"1,000 idle connections: {grown / 1000 / 1024:.0f} KiB each", file=sys.stderr)
             self.assertLess(grown, 64 * MIB)
+            self.wait_for_connections(1000)
             crowd += [self.connect(server) for _ in range(30)]
             self.assertEqual(sum(self.is_refused(client) for client in crowd[-30:]), 20)
 
@@ -137,15 +149,8 @@ class Crowd(CertificateMaker, harness.TestCase):
         with self.serve('memory = "160M"\nexport-memory = "80M"\nstall-seconds = 2') as server:
             self.assert_served(server, "b")
             before = self.resident(server)
-            slow = []
-            for index in range(20):
-                client = self.connect(server, "a")
-                if index % 2:
-                    for cookie in range(4):
-                        client.sendall(request(0, 0, 32 * MIB, cookie))  # and never reads
-                else:
-                    client.sendall(request(1, 0, 32 * MIB) + bytes(100_000))  # and never sends the rest
-                slow.append(client)
+            slow = [self.connect(server, "a") for _ in range(20)]
+            self.be_slow(slow)
             self.assert_served(server, "b")  # at once
             self.assertLess(self.resident(server) - before, 400 * MIB)
             self.assert_served(server, "a", seconds=20)
@@ -162,18 +167,18 @@ class Crowd(CertificateMaker, harness.TestCase):
         with self.serve(limits, f'tls = "allow"\ntls-any-client = true\ntls-certificates = "{folder}"') as server:
             self.assert_served(server, "b")
             before = self.resident(server)
-            slow = []
-            for index in range(10):
-                client = self.connect_encrypted(server, "a")
-                if index % 2:
-                    for cookie in range(4):
-                        client.sendall(request(0, 0, 32 * MIB, cookie))  # and never reads
-                else:
-                    client.sendall(request(1, 0, 32 * MIB) + bytes(100_000))  # and never sends the rest
-                slow.append(client)
+            self.be_slow([self.connect_encrypted(server, "a") for _ in range(10)])
             self.assert_served(server, "b")
             self.assertLess(self.resident(server) - before, 400 * MIB)
             self.assert_served(server, "a", seconds=20)
+
+    @staticmethod
+    def be_slow(clients):
+        for reader in clients[::2]:
+            for cookie in range(4):
+                reader.sendall(request(0, 0, 32 * MIB, cookie))  # and never reads
+        for writer in clients[1::2]:
+            writer.sendall(request(1, 0, 32 * MIB) + bytes(100_000))  # and never sends the rest
 
     @staticmethod
     def is_dropped(client):
