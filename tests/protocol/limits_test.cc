@@ -40,6 +40,18 @@ size_t SendUntilStuck(TestServer& server, WireClient& client, ConstBytes bytes) 
   return sent / kRequestBytes;
 }
 
+// Clients that have sent `script`, while `other` is answered as if they were not there.
+std::vector<WireClient> ConnectCrowd(TestServer& server, uint64_t count, const ClientScript& script,
+                                     WireClient& other) {
+  std::vector<WireClient> clients;
+  for (uint64_t i = 1; i <= count; ++i) {
+    clients.push_back(server.Connect());
+    EXPECT_TRUE(clients.back().Send(script));
+    EXPECT_EQ(other.Ask({.cookie = i, .range = {0, 4096}}), WireError::kNone);
+  }
+  return clients;
+}
+
 TEST(Limits, AClientThatNeverReadsIsNotReadFrom) {
   TestServer server;
   WireClient greedy = server.ConnectAndGo(ReplyStyle::kSimple);
@@ -117,12 +129,7 @@ TEST(Limits, AThousandUnfinishedOptions) {
   script.Flags().OptionHeader(7, Negotiation::kOptionPayloadMax).Raw(most);
   constexpr uint64_t kClients = 900;
   const uint64_t before = ResidentBytes();
-  std::vector<WireClient> clients;
-  for (uint64_t i = 1; i <= kClients; ++i) {
-    clients.push_back(server.Connect());
-    EXPECT_TRUE(clients.back().Send(script));
-    ASSERT_EQ(other.Ask({.cookie = i, .range = {0, 4096}}), WireError::kNone);
-  }
+  std::vector<WireClient> clients = ConnectCrowd(server, kClients, script, other);
   const uint64_t grown = ResidentBytes() - before;
   std::printf("%zu unfinished options: resident memory +%zu KiB\n", clients.size(), grown >> 10);
   EXPECT_LT(grown, kClients * 2 * Negotiation::kOptionPayloadMax + kCrowdBytesMax);
@@ -150,12 +157,7 @@ TEST(Limits, ListsThatNobodyReads) {
   for (int i = 0; i < 30; ++i) script.Option(OptionCode::kList);
   constexpr uint64_t kClients = 100;
   const uint64_t before = ResidentBytes();
-  std::vector<WireClient> clients;
-  for (uint64_t i = 1; i <= kClients; ++i) {
-    clients.push_back(server.Connect());
-    EXPECT_TRUE(clients.back().Send(script));
-    ASSERT_EQ(other.Ask({.cookie = i, .range = {0, 4096}}), WireError::kNone);
-  }
+  std::vector<WireClient> clients = ConnectCrowd(server, kClients, script, other);
   const uint64_t grown = ResidentBytes() - before;
   std::printf("%zu unread lists: resident memory +%zu KiB\n", clients.size(), grown >> 10);
   EXPECT_LT(grown, 2 * kCrowdBytesMax);
