@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -15,6 +14,8 @@
 #include <array>
 #include <cerrno>
 #include <utility>
+
+#include "tools/guest/spawn.h"
 
 namespace mica {
 
@@ -53,45 +54,6 @@ Result<UniqueFd> PipeWith(const std::string& text) {
   return std::move(pipe.read);
 }
 
-class SpawnSettings {
- public:
-  SpawnSettings() {
-    ::posix_spawn_file_actions_init(&actions_);
-    ::posix_spawnattr_init(&attributes_);
-    sigset_t none;
-    sigemptyset(&none);
-    ::posix_spawnattr_setsigmask(&attributes_, &none);
-    ::posix_spawnattr_setpgroup(&attributes_, 0);
-    ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-  }
-  SpawnSettings(const SpawnSettings&) = delete;
-  SpawnSettings& operator=(const SpawnSettings&) = delete;
-  ~SpawnSettings() {
-    ::posix_spawnattr_destroy(&attributes_);
-    ::posix_spawn_file_actions_destroy(&actions_);
-  }
-
-  void Give(int fd, int as) { ::posix_spawn_file_actions_adddup2(&actions_, fd, as); }
-  Result<pid_t> Spawn(const std::vector<std::string>& arguments) {
-    std::vector<std::string> words = arguments;
-    words.insert(words.begin(), "mica");
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    std::array<std::string, 2> settings = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-    char* environment[] = {settings[0].data(), settings[1].data(), nullptr};
-    pid_t child = 0;
-    const int failed =
-        ::posix_spawn(&child, kSelf, &actions_, &attributes_, pointers.data(), environment);
-    if (failed != 0) return ErrnoError(failed, "start a worker process");
-    return child;
-  }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-  posix_spawnattr_t attributes_{};
-};
-
 int MillisecondsUntil(const std::optional<std::chrono::steady_clock::time_point>& deadline) {
   if (!deadline) return -1;
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -126,17 +88,20 @@ Result<SelfProcess> SelfProcess::Start(const SelfProcessRequest& request) {
   ASSIGN(const UniqueFd input, PipeWith(request.input));
   ASSIGN(Pipe out, MakePipe());
   Pipe err;
-  SpawnSettings settings;
-  settings.Give(input.get(), STDIN_FILENO);
-  settings.Give(out.write.get(), STDOUT_FILENO);
+  guest::Spawn spawn;
+  spawn.LeadGroup();
+  spawn.Give(input.get(), STDIN_FILENO);
+  spawn.Give(out.write.get(), STDOUT_FILENO);
   if (request.own_stderr) {
     ASSIGN(err, MakePipe());
-    settings.Give(err.write.get(), STDERR_FILENO);
+    spawn.Give(err.write.get(), STDERR_FILENO);
   }
   for (const UniqueFd* fd : {&out.read, &err.read}) {
     if (*fd) ::fcntl(fd->get(), F_SETFL, O_NONBLOCK);
   }
-  ASSIGN(const pid_t child, settings.Spawn(request.arguments));
+  std::vector<std::string> words = request.arguments;
+  words.insert(words.begin(), "mica");
+  ASSIGN(const pid_t child, spawn.Start(kSelf, std::move(words)));
   return SelfProcess(child, Stream{std::move(out.read), {}}, Stream{std::move(err.read), {}},
                      request.output_bytes_max);
 }

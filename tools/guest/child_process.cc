@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <cerrno>
 
 #include "engine/base/unique_fd.h"
+#include "tools/guest/spawn.h"
 
 namespace mica::guest {
 
@@ -29,23 +29,6 @@ Result<std::string> FindProgram(const std::string& name) {
   return Error{Errc::kNotFound, fmt::format("the program {} is not installed", name)};
 }
 
-class FileActions {
- public:
-  FileActions() { ::posix_spawn_file_actions_init(&actions_); }
-  FileActions(const FileActions&) = delete;
-  FileActions& operator=(const FileActions&) = delete;
-  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
-
-  void Duplicate(int from, int to) { ::posix_spawn_file_actions_adddup2(&actions_, from, to); }
-  void OpenNull(int fd) {
-    ::posix_spawn_file_actions_addopen(&actions_, fd, "/dev/null", O_RDONLY, 0);
-  }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const noexcept { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
 // Lifted above the numbers the child uses, so that no duplicate overwrites another's source.
 Result<UniqueFd> Lift(int fd) {
   UniqueFd lifted(::fcntl(fd, F_DUPFD_CLOEXEC, ChildRequest::kChildFd + 1));
@@ -55,28 +38,17 @@ Result<UniqueFd> Lift(int fd) {
 
 Result<pid_t> Start(const ChildRequest& request, int output_fd) {
   ASSIGN(const std::string program, FindProgram(request.arguments.front()));
-  FileActions actions;
-  actions.OpenNull(STDIN_FILENO);
+  Spawn spawn;
+  spawn.GiveNothing(STDIN_FILENO);
   UniqueFd inherited;
   if (request.inherited_fd >= 0) {
     ASSIGN(inherited, Lift(request.inherited_fd));
-    actions.Duplicate(inherited.get(), ChildRequest::kChildFd);
+    spawn.Give(inherited.get(), ChildRequest::kChildFd);
   }
   ASSIGN(const UniqueFd output, Lift(output_fd));
-  actions.Duplicate(output.get(), STDOUT_FILENO);
-  actions.Duplicate(output.get(), STDERR_FILENO);
-  std::vector<std::string> words = request.arguments;
-  std::vector<char*> arguments;
-  arguments.reserve(words.size() + 1);
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  std::array<std::string, 2> settings = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
-  char* environment[] = {settings[0].data(), settings[1].data(), nullptr};
-  pid_t child = 0;
-  const int failed =
-      ::posix_spawn(&child, program.c_str(), actions.get(), nullptr, arguments.data(), environment);
-  if (failed != 0) return ErrnoError(failed, fmt::format("starting {}", program));
-  return child;
+  spawn.Give(output.get(), STDOUT_FILENO);
+  spawn.Give(output.get(), STDERR_FILENO);
+  return spawn.Start(program, request.arguments);
 }
 
 // Reads to the end of the pipe; false when the deadline passes before.
