@@ -43,11 +43,8 @@ void OpenImage::Tend() {
   if (closing_ || image.poison) return;
   if (HasBacklog() && !committer.flush_running()) Start(&FlushInBackground);
   if (committer.WantsCheckpoint()) Start(&CheckpointInBackground);
-  if (space.WantsBackgroundWork()) {
-    StartSpaceWork(&KeepSpaceInBackground);
-  } else if (returner.IsOverdue()) {
-    StartSpaceWork(&ReturnSpaceInBackground);
-  }
+  returner.NoteSpare();
+  if (space.WantsBackgroundWork()) StartSpaceWork(&KeepSpaceInBackground);
   if (!timer_ && (!image.pending.empty() || committer.WantsConfirm() || returner.HasWork())) {
     timer_.emplace(image.loop, image.loop.Now() + kTimerPeriod, [this] { OnTimer(); });
   }
@@ -56,12 +53,17 @@ void OpenImage::Tend() {
 void OpenImage::OnTimer() {
   timer_.reset();
   if (closing_ || image.poison) return;
+  surplus_ = returner.TakeSurplus();
   if (!image.pending.empty()) {
+    if (surplus_ != 0) StartSpaceWork(&ReturnSpaceInBackground);
     if (!committer.flush_running()) Start(&FlushInBackground);
     return;
   }
   if (committer.WantsConfirm()) Start(&ConfirmInBackground);
-  if (returner.HasWork()) StartSpaceWork(&ReturnSpaceInBackground);
+  if (returner.HasWork()) {
+    surplus_ = space.Spare();
+    StartSpaceWork(&ReturnSpaceInBackground);
+  }
 }
 
 // One at a time.
@@ -100,7 +102,9 @@ Task<void> OpenImage::KeepSpaceInBackground(Self self) {
 }
 
 Task<void> OpenImage::ReturnSpaceInBackground(Self self) {
-  Result<void> done = co_await self->returner.PunchFreeRuns(self->space.StepSlots());
+  const uint64_t spare = self->space.Spare();
+  const uint64_t needed = spare - std::min(spare, self->surplus_);
+  Result<void> done = co_await self->returner.PunchFreeRuns(needed + self->space.StepSlots());
   if (done) done = co_await self->returner.CutTail(2 * self->space.StepSlots());
   static_cast<void>(done);  // the space is still the image's; nothing depends on it
   self->keeping_space_ = false;

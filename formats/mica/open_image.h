@@ -65,6 +65,7 @@ class OpenImage final : public std::enable_shared_from_this<OpenImage> {
   uint32_t running_ = 0;
   bool keeping_space_ = false;
   bool closing_ = false;
+  uint64_t surplus_ = 0;  // spare slots that are to go back to the host
   WaitList idle_;
   std::optional<Timer> timer_;
 };

@@ -2,13 +2,14 @@
 #include "formats/mica/space_returner.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mica::native {
 
 namespace {
 // One call of the host is short enough for others to wait for it.
 constexpr uint32_t kRunSlotsMax = (uint32_t{64} << 20) / kSlotBytes;
-// A busy guest is about to use free slots again; more than this part of the file is too much.
+// What a busy guest leaves alone is too much when it is more than this part of the file.
 constexpr uint64_t kBusyPart = 8;
 }  // namespace
 
@@ -16,10 +17,14 @@ bool SpaceReturner::HasWork() const noexcept {
   return !unsupported_ && image_.slots.freed_total() - seen_freed_ >= kRunSlotsMin;
 }
 
-bool SpaceReturner::IsOverdue() const noexcept {
+void SpaceReturner::NoteSpare() noexcept {
+  spare_low_ = std::min(spare_low_, space_.Spare());
+}
+
+uint64_t SpaceReturner::TakeSurplus() noexcept {
   const uint64_t much = std::max<uint64_t>(image_.slots.high_water() / kBusyPart, kRunSlotsMax);
-  return !unsupported_ && image_.slots.freed_total() - seen_freed_ >= much &&
-         space_.Spare() >= 2 * much;
+  const uint64_t surplus = std::exchange(spare_low_, space_.Spare());
+  return !unsupported_ && HasWork() && surplus >= much ? surplus : 0;
 }
 
 Async<void> SpaceReturner::PunchFreeRuns(uint64_t keep_slots) {

@@ -17,10 +17,15 @@ class SpaceReturner {
 
   SpaceReturner(Image& image, SpaceKeeper& space) : image_(image), space_(space) {}
 
-  // Whether enough has become free since the last time to look for runs: at all, for a quiet
-  // moment, or so much that it is due even while the guest is busy.
+  // Whether enough has become free since the last time to look for runs, in a quiet moment.
   [[nodiscard]] bool HasWork() const noexcept;
-  [[nodiscard]] bool IsOverdue() const noexcept;
+
+  // A busy guest uses again what it sets free: only what nobody needed for a while is too much.
+  // Called after every change…
+  void NoteSpare() noexcept;
+  // …and now and then: what was spare all the time since the last call, when it is a large part of
+  // the file; else 0.
+  [[nodiscard]] uint64_t TakeSurplus() noexcept;
 
   // Gives back free runs of at least kRunSlotsMin until only `keep_slots` spare ones are left.
   // kUnsupported hosts are remembered and left alone. Errors of the host end it; nothing is lost.
@@ -39,6 +44,7 @@ class SpaceReturner {
   Image& image_;
   SpaceKeeper& space_;
   uint64_t seen_freed_ = 0;  // SlotAllocator::freed_total() when it last looked
+  uint64_t spare_low_ = 0;   // the least since TakeSurplus
   bool unsupported_ = false;
 };
 
