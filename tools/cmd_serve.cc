@@ -53,6 +53,7 @@ struct ServeOptions {
   std::optional<uint64_t> map_cache;
   std::optional<std::string> log_format;
   std::optional<uint32_t> threads;
+  std::optional<int64_t> busy_poll_microseconds;
   bool stdio = false;
   bool read_only = false;
   bool hide_names = false;
@@ -124,6 +125,9 @@ Result<ServeRequest> RequestFrom(const ServeOptions& options, const Output& outp
   Override(config.metrics_file, options.metrics_file);
   Override(config.user, options.user);
   if (options.threads) config.threads = *options.threads;
+  if (options.busy_poll_microseconds) {
+    config.busy_poll = std::chrono::microseconds(*options.busy_poll_microseconds);
+  }
   TRY(OverrideCaches(options, config.caches));
   if (options.log_format) {
     ASSIGN(config.log_format, ParseLogFormat(*options.log_format));
@@ -214,6 +218,12 @@ void AddLimitOptions(CLI::App& command, ServeOptions& options) {
   command.add_option("--threads", options.threads, "Event loops; one for each core by default")
       ->check(CLI::Range(1u, kServeThreadsMax))
       ->type_name("N");
+  command
+      .add_option("--busy-poll", options.busy_poll_microseconds,
+                  "How long a loop stays awake for a client that has been quick; 50 by default, "
+                  "0: it sleeps at once")
+      ->check(CLI::Range(int64_t{0}, kBusyPollMicrosecondsMax))
+      ->type_name("USEC");
   AddSize(command, "--iops", options.iops, "Requests a second that each FILE gets");
   AddSize(command, "--bandwidth", options.bandwidth, "Bytes a second that each FILE gets");
   AddSize(command, "--chunk-cache", options.chunk_cache,

@@ -38,6 +38,25 @@ TEST(Task, ComposesImmediateAndSuspendedTasks) {
   EXPECT_EQ(SyncWait(loop, Sum(loop)).value(), 3);
 }
 
+TEST(BusyPoll, FollowsTheWaitsThereWere) {
+  using std::chrono::microseconds;
+  BusyPoll poll;
+  poll.Waited(microseconds(1));
+  EXPECT_FALSE(poll.enabled());
+  EXPECT_EQ(poll.patience(), microseconds(0));
+  poll.set_max(microseconds(50));
+  EXPECT_EQ(poll.patience(), microseconds(0));  // nothing is known yet
+  for (int i = 0; i < 10; ++i) poll.Waited(microseconds(20));
+  EXPECT_EQ(poll.patience(), microseconds(50));
+  poll.Waited(microseconds(51));
+  EXPECT_LT(poll.patience(), microseconds(13));
+  EXPECT_GT(poll.patience(), microseconds(0));
+  poll.Waited(std::chrono::seconds(1));
+  EXPECT_EQ(poll.patience(), microseconds(0));  // whoever is idle sleeps at once
+  poll.Waited(microseconds(50));
+  EXPECT_GT(poll.patience(), microseconds(0));
+}
+
 TEST(Task, PropagatesErrors) {
   MemoryLoop loop;
   const Result<int> result = SyncWait(loop, Propagates());

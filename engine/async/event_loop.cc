@@ -42,17 +42,38 @@ void EventLoop::RunUntil(const std::function<bool()>& done) {
 }
 
 void EventLoop::Turn() {
-  bool may_wait = ready_.empty();
-  if (may_wait) {
-    const std::lock_guard lock(posted_mutex_);
-    may_wait = posted_.empty();
-  }
   const Time deadline = timers_.empty() ? Time::max() : timers_.begin()->first;
-  Poll(may_wait, deadline);
+  if (HasWork()) {
+    Poll(false, deadline);
+  } else {
+    WaitForWork(deadline);
+  }
   ++turn_;
   RunPosted();
   RunTimers();
   RunReady();
+}
+
+bool EventLoop::HasWork() {
+  if (!ready_.empty()) return true;
+  const std::lock_guard lock(posted_mutex_);
+  return !posted_.empty();
+}
+
+void EventLoop::WaitForWork(Time deadline) {
+  if (!busy_poll_.enabled()) return Poll(true, deadline);
+  const Time begin = Now();
+  const Time sleep_at = std::min(begin + busy_poll_.patience(), deadline);
+  Time now = begin;
+  while (now < sleep_at && !HasWork()) {
+    Poll(false, deadline);
+    now = Now();
+  }
+  if (!HasWork()) {
+    Poll(true, deadline);
+    now = Now();
+  }
+  busy_poll_.Waited(now - begin);
 }
 
 void EventLoop::RunReady() {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/async/busy_poll.h"
 #include "engine/async/task.h"
 
 namespace mica {
@@ -38,6 +39,10 @@ class EventLoop {
 
   // Turns the loop until `done` returns true; it is asked between turns.
   void RunUntil(const std::function<bool()>& done);
+
+  // Looks for work for up to `max` before a wait, while waits are short; zero: never, as at first.
+  // Loop thread only.
+  void SetBusyPoll(Time max) noexcept { busy_poll_.set_max(max); }
 
   // Spawned tasks that have not finished yet.
   [[nodiscard]] size_t spawned_tasks() const noexcept { return spawned_tasks_; }
@@ -77,6 +82,8 @@ class EventLoop {
   using TimerQueue = std::multimap<Time, std::function<void()>>;
 
   void Turn();
+  [[nodiscard]] bool HasWork();
+  void WaitForWork(Time deadline);
   void RunReady();
   void RunPosted();
   void RunTimers();
@@ -85,6 +92,7 @@ class EventLoop {
   TimerQueue timers_;
   size_t spawned_tasks_ = 0;
   uint64_t turn_ = 0;
+  BusyPoll busy_poll_;
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;  // guarded by posted_mutex_
 };

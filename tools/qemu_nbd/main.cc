@@ -155,6 +155,7 @@ class Program {
     ASSIGN(const QemuNbdTls tls, MakeServerTls(arguments_));
     ASSIGN(const std::unique_ptr<Runtime> runtime, MakePosixRuntime(IoEngineKind::kAuto));
     EventLoop& loop = runtime->loop();
+    loop.SetBusyPoll(BusyPoll::kServerMax);
     ASSIGN(OpenedImage image, SyncWait(loop, OpenImage(runtime->host(), arguments_)));
     const Result<void> served = Serve(loop, image, tls);
     Result<void> closed = SyncWait(loop, image.chain->Close());

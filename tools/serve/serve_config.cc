@@ -187,6 +187,9 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into) {
   TRY(reader.Text("user", into.user));
   TRY(reader.Flag("sandbox", into.sandbox));
   TRY(reader.Number("threads", into.threads, {1, kServeThreadsMax}));
+  int64_t busy_poll = into.busy_poll.count();
+  TRY(reader.Number("busy-poll-microseconds", busy_poll, {0, kBusyPollMicrosecondsMax}));
+  into.busy_poll = std::chrono::microseconds(busy_poll);
   std::optional<std::string> log_format;
   TRY(reader.Text("log-format", log_format));
   if (log_format) {
@@ -200,6 +203,7 @@ Result<void> ServerFromFields(const ConfigFields& fields, ServeConfig& into) {
 
 ConfigFields ServerFieldsOf(const ServeConfig& config) {
   ConfigFields fields{{"sandbox", config.sandbox},
+                      {"busy-poll-microseconds", int64_t{config.busy_poll.count()}},
                       {"list-names", config.server.listing == nbd::NameListing::kShown}};
   if (config.metrics_file) fields.emplace("metrics-file", *config.metrics_file);
   if (config.user) fields.emplace("user", *config.user);

@@ -3,6 +3,7 @@
 // server it takes over from. All of them end in the same fields with the same checks.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -12,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/async/busy_poll.h"
 #include "engine/chunk_cache.h"
 #include "engine/filters/throttle_device.h"
 #include "nbd/server_context.h"
@@ -57,12 +59,14 @@ struct ServeConfig {
   std::optional<std::string> user;
   bool sandbox = true;
   uint32_t threads = 0;  // 0: one for each core
+  std::chrono::microseconds busy_poll = BusyPoll::kServerMax;
   CacheSizes caches;
   LogFormat log_format = LogFormat::kText;
   nbd::ServerOptions server;
 };
 
 inline constexpr uint32_t kServeThreadsMax = 256;
+inline constexpr int64_t kBusyPollMicrosecondsMax = 10'000;
 
 // kInvalidArgument, naming the key, for an unknown key, a value of the wrong type or out of bounds,
 // or a missing name or file.

@@ -13,10 +13,13 @@ namespace mica {
 // lives on them must be gone before they are.
 class ServeLoops {
  public:
-  // `threads` loops in all, at least one; each thread's I/O engine is `kind`, each loop's
-  // ParentCache has `parents`, whose note is called on any of them.
-  static Result<ServeLoops> Start(Host& own, size_t threads, IoEngineKind kind,
-                                  const ParentCacheOptions& parents);
+  struct Options {
+    size_t threads = 1;                     // loops in all, the program's own included
+    IoEngineKind io = IoEngineKind::kAuto;  // of the other threads
+    EventLoop::Time busy_poll{};            // EventLoop::SetBusyPoll of all
+    ParentCacheOptions parents;             // of each loop; the note is called on any of them
+  };
+  static Result<ServeLoops> Start(Host& own, const Options& options);
 
   // Number 0 is the program's own.
   [[nodiscard]] size_t size() const noexcept { return threads_.size() + 1; }

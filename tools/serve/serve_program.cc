@@ -137,9 +137,12 @@ Async<ExitStatus> ServeProgram::Run() {
   log_.SetFormat(request_.config.log_format);
   ChunkCache::OfProcess().SetBytesMax(request_.config.caches.chunk_bytes);
   CO_TRY(Confine());
-  const size_t threads = ThreadsFor(request_.config);
-  const ParentCacheOptions parents = ParentsFor(request_.config, threads, log_);
-  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, threads, context_.io, parents));
+  ServeLoops::Options options;
+  options.threads = ThreadsFor(request_.config);
+  options.io = context_.io;
+  options.busy_poll = request_.config.busy_poll;
+  options.parents = ParentsFor(request_.config, options.threads, log_);
+  CO_ASSIGN(loops_, ServeLoops::Start(context_.host, options));
   server_ = std::make_unique<nbd::Server>(context_.loop, request_.config.server, log_);
   for (size_t i = 1; i < loops_->size(); ++i) server_->AddLoop(loops_->loop(i));
   keeper_ = std::make_unique<ExportKeeper>(*loops_, *server_, log_);
