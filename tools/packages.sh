@@ -20,9 +20,11 @@ run_packages=(
   debootstrap e2fsprogs util-linux fdisk fuse3 libnbd-bin qemu-utils attr acl libcap2-bin python3
   python3-libnbd
 )
+# libnss-myhostname: localhost has an address also where there is no /etc/hosts.
 test_packages=(
   qemu-system-x86 nbdkit nbd-client gnutls-bin libvirt-clients libxml2-utils fio strace jq
   busybox-static cpio xz-utils shellcheck prometheus systemd
+  libnss-myhostname
 )
 # The peers of bench/, beside those above.
 bench_packages=(
