@@ -2,6 +2,7 @@
 #include "nbd/testing/memory_stream.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace mica::nbd {
 
@@ -9,19 +10,29 @@ MemoryStream::Pair MemoryStream::MakePair(EventLoop& loop, size_t capacity, size
   const auto there = std::make_shared<Pipe>(loop, capacity);
   const auto back = std::make_shared<Pipe>(loop, capacity);
   // The constructor is private: make_unique cannot reach it.
-  return {std::unique_ptr<MemoryStream>(new MemoryStream(there, back, receive_max)),
+  return {std::unique_ptr<MemoryStream>(new MemoryStream(there, back, SIZE_MAX)),
           std::unique_ptr<MemoryStream>(new MemoryStream(back, there, receive_max))};
 }
 
+ConstBytes MemoryStream::Pipe::Readable() const noexcept {
+  return ConstBytes(ring).subspan(begin, std::min(size, ring.size() - begin));
+}
+
+Bytes MemoryStream::Pipe::Writable() noexcept {
+  const size_t at = (begin + size) % ring.size();
+  return Bytes(ring).subspan(at, std::min(ring.size() - size, ring.size() - at));
+}
+
 Async<size_t> MemoryStream::Receive(Bytes buffer) {
-  while (in_->bytes.empty() && !in_->write_closed && !in_->read_closed) {
+  while (in_->size == 0 && !in_->write_closed && !in_->read_closed) {
     co_await in_->changed_for_reader.Wait();
   }
   if (in_->read_closed) co_return size_t{0};
-  const size_t count = std::min({buffer.size(), in_->bytes.size(), receive_max_});
-  const auto end = in_->bytes.begin() + static_cast<std::ptrdiff_t>(count);
-  std::copy(in_->bytes.begin(), end, buffer.begin());
-  in_->bytes.erase(in_->bytes.begin(), end);
+  const ConstBytes there = in_->Readable();
+  const size_t count = std::min({buffer.size(), there.size(), receive_max_});
+  if (count != 0) std::memcpy(buffer.data(), there.data(), count);
+  in_->begin = (in_->begin + count) % in_->ring.size();
+  in_->size -= count;
   in_->changed_for_writer.NotifyAll();
   co_return count;
 }
@@ -32,13 +43,14 @@ Async<void> MemoryStream::Send(std::span<const ConstBytes> parts) {
       if (out_->read_closed || out_->write_closed) {
         co_return Error{Errc::kIo, EPIPE, "the peer has closed the connection"};
       }
-      const size_t count = std::min(part.size(), out_->capacity - out_->bytes.size());
+      const Bytes room = out_->Writable();
+      const size_t count = std::min(part.size(), room.size());
       if (count == 0) {
         co_await out_->changed_for_writer.Wait();
         continue;
       }
-      out_->bytes.insert(out_->bytes.end(), part.begin(),
-                         part.begin() + static_cast<std::ptrdiff_t>(count));
+      std::memcpy(room.data(), part.data(), count);
+      out_->size += count;
       part = part.subspan(count);
       out_->changed_for_reader.NotifyAll();
     }

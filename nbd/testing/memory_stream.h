@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "engine/async/async_mutex.h"
 #include "nbd/stream.h"
@@ -17,7 +17,7 @@ class MemoryStream final : public Stream {
   using Pair = std::pair<std::unique_ptr<MemoryStream>, std::unique_ptr<MemoryStream>>;
 
   // Each direction holds at most `capacity` bytes; then Send waits. `receive_max` bounds what one
-  // Receive gets, to make a peer see every possible cut.
+  // Receive of the second end gets, to make it see every possible cut.
   static Pair MakePair(EventLoop& loop, size_t capacity, size_t receive_max = SIZE_MAX);
 
   Async<size_t> Receive(Bytes buffer) override;
@@ -29,10 +29,15 @@ class MemoryStream final : public Stream {
 
  private:
   struct Pipe {
-    Pipe(EventLoop& loop, size_t limit)
-        : capacity(limit), changed_for_reader(loop), changed_for_writer(loop) {}
-    size_t capacity;
-    std::deque<std::byte> bytes;
+    Pipe(EventLoop& loop, size_t capacity)
+        : ring(capacity), changed_for_reader(loop), changed_for_writer(loop) {}
+    // What there is, or what there is room for, up to the end of the ring.
+    [[nodiscard]] ConstBytes Readable() const noexcept;
+    [[nodiscard]] Bytes Writable() noexcept;
+
+    std::vector<std::byte> ring;
+    size_t begin = 0;  // of the `size` bytes that were sent and not received
+    size_t size = 0;
     bool write_closed = false;
     bool read_closed = false;
     WaitList changed_for_reader;
