@@ -43,25 +43,32 @@ Async<std::vector<ByteRange>> RangesAbove(ImageChain& chain, size_t depth) {
 }
 
 Async<std::vector<ByteRange>> DifferingRanges(ImageChain& a, ImageChain& b) {
+  return DifferingRanges(a, b, ByteRange{0, std::max(a.info().size, b.info().size)});
+}
+
+Async<std::vector<ByteRange>> DifferingRanges(ImageChain& a, ImageChain& b, ByteRange window) {
   std::vector<ByteRange> ranges;
+  const ByteRange blocks = AlignOutward(window, kDigestBlockBytes);
   const uint64_t shorter = std::min(a.info().size, b.info().size);
   // A block that only one of them has in full differs.
   const uint64_t common =
       a.info().size == b.info().size ? shorter : AlignDown(shorter, kDigestBlockBytes);
-  for (uint64_t at = 0; at < common;) {
-    const ByteRange window = RangeBetween(at, std::min(common, at + kWindowBytes));
-    WindowDigests of_a(a, window);
-    WindowDigests of_b(b, window);
-    CO_TRY(co_await of_a.Load(window));
-    CO_TRY(co_await of_b.Load(window));
+  const uint64_t end = std::min(common, blocks.end());
+  for (uint64_t at = blocks.offset; at < end;) {
+    const ByteRange part = RangeBetween(at, std::min(end, at + kWindowBytes));
+    WindowDigests of_a(a, part);
+    WindowDigests of_b(b, part);
+    CO_TRY(co_await of_a.Load(part));
+    CO_TRY(co_await of_b.Load(part));
     for (size_t i = 0; i < of_a.size(); ++i) {
       if (of_a[i] == of_b[i]) continue;
-      const uint64_t block = window.offset + i * kDigestBlockBytes;
-      AppendRange(ranges, RangeBetween(block, std::min(block + kDigestBlockBytes, common)));
+      const uint64_t block = part.offset + i * kDigestBlockBytes;
+      AppendRange(ranges, RangeBetween(block, std::min(block + kDigestBlockBytes, end)));
     }
-    at = window.end();
+    at = part.end();
   }
-  AppendRange(ranges, RangeBetween(common, std::max(a.info().size, b.info().size)));
+  const ByteRange rest = RangeBetween(common, std::max(a.info().size, b.info().size));
+  AppendRange(ranges, Intersect(rest, blocks));
   co_return ranges;
 }
 
@@ -70,6 +77,19 @@ std::vector<ByteRange> RangesWithin(const std::vector<ByteRange>& ranges, ByteRa
   for (const ByteRange& range : ranges) {
     const ByteRange part = Intersect(range, window);
     if (!part.empty()) inside.push_back(ByteRange{part.offset - window.offset, part.length});
+  }
+  return inside;
+}
+
+std::vector<ByteRange> RangesWithin(const std::vector<ByteRange>& ranges,
+                                    std::span<const ByteRange> windows) {
+  std::vector<ByteRange> inside;
+  uint64_t start = 0;
+  for (const ByteRange& window : windows) {
+    for (const ByteRange& part : RangesWithin(ranges, window)) {
+      AppendRange(inside, ByteRange{start + part.offset, part.length});
+    }
+    start += window.length;
   }
   return inside;
 }

@@ -5,6 +5,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/async/when_all.h"
 #include "engine/filters/offset_device.h"
+#include "engine/filters/pieces_device.h"
 #include "engine/filters/read_only_device.h"
 #include "engine/filters/throttle_device.h"
 #include "tests/support/memory_device.h"
@@ -46,6 +47,45 @@ TEST(OffsetDevice, RefusesWhatLeavesItsWindow) {
     ASSERT_FALSE(read.has_value()) << offset;
     EXPECT_EQ(read.error().code, Errc::kOutOfRange);
   }
+}
+
+TEST(PiecesDevice, JoinsItsPiecesInOrder) {
+  MemoryLoop loop;
+  MemoryDevice disk(1000);
+  PiecesDevice volume(disk, {{500, 10}, {100, 20}, {120, 5}});
+  EXPECT_EQ(volume.info().size, 35u);
+  std::vector<std::byte> data(35);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i + 1);
+  ASSERT_TRUE(SyncWait(loop, volume.Write(0, data, Durability::kVolatile)));
+  EXPECT_EQ(disk.bytes[500], std::byte{1});
+  EXPECT_EQ(disk.bytes[509], std::byte{10});
+  EXPECT_EQ(disk.bytes[510], std::byte{0});
+  EXPECT_EQ(disk.bytes[100], std::byte{11});
+  EXPECT_EQ(disk.bytes[124], std::byte{35});
+  std::vector<std::byte> back(27);
+  ASSERT_TRUE(SyncWait(loop, volume.Read(8, back)));
+  EXPECT_TRUE(std::ranges::equal(back, std::span(data).subspan(8)));
+  const ByteRange zeroed{9, 2};
+  ASSERT_TRUE(
+      SyncWait(loop, volume.WriteZeroes(zeroed, ZeroHint::kMayUnmap, Durability::kVolatile)));
+  EXPECT_EQ(disk.bytes[508], std::byte{9});
+  EXPECT_EQ(disk.bytes[509], std::byte{0});
+  EXPECT_EQ(disk.bytes[100], std::byte{0});
+  EXPECT_EQ(disk.bytes[101], std::byte{12});
+}
+
+TEST(PiecesDevice, RefusesWhatLeavesItAndJoinsEqualStates) {
+  MemoryLoop loop;
+  MemoryDevice disk(1000);
+  PiecesDevice volume(disk, {{500, 10}, {100, 20}});
+  std::vector<std::byte> buffer(2);
+  EXPECT_TRUE(SyncWait(loop, volume.Read(28, buffer)));
+  for (const uint64_t offset : {uint64_t{29}, uint64_t{30}, UINT64_MAX}) {
+    EXPECT_EQ(SyncWait(loop, volume.Read(offset, buffer)).error().code, Errc::kOutOfRange);
+  }
+  const auto extents = SyncWait(loop, volume.Status(ByteRange{5, 20}, 10));
+  ASSERT_TRUE(extents);
+  EXPECT_EQ(*extents, (std::vector<StatusExtent>{{20, false, false, 1}}));
 }
 
 TEST(ReadOnlyDevice, ReadsButRefusesEveryChange) {
