@@ -22,6 +22,7 @@ run_packages=(
 )
 # libnss-myhostname: localhost has an address also where there is no /etc/hosts.
 test_packages=(
+  dosfstools mtools lvm2
   qemu-system-x86 nbdkit nbd-client gnutls-bin libvirt-clients libxml2-utils fio strace jq
   busybox-static cpio xz-utils shellcheck prometheus systemd
   libnss-myhostname

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/guest/volume_id.h"
+
+#include <fmt/format.h>
+
+namespace mica::guest {
+
+std::string VolumeId::Name() const {
+  if (!logical.empty()) return "logical volume " + logical;
+  if (partition == kOutside) return "the space outside the partitions";
+  return partition == 0 ? std::string("the disk") : fmt::format("partition {}", partition);
+}
+
+// The names of logical volumes have no slashes; hyphens are doubled as in /dev/mapper.
+std::string VolumeId::FileKey() const {
+  if (logical.empty()) return fmt::format("p{}", partition);
+  std::string key = "lv-";
+  for (const char c : logical) {
+    if (c == '-') key += '-';
+    key += c == '/' ? '-' : c;
+  }
+  return key;
+}
+
+}  // namespace mica::guest
