@@ -82,7 +82,7 @@ class Measurement {
  private:
   // Opened anew for each measurement: an open volume keeps blocks.
   Result<std::unique_ptr<guest::Ext4View>> View(BlockDevice& disk) {
-    return guest::Ext4View::Open(runtime_.loop(), disk, {0, disk.info().size});
+    return guest::Ext4View::Open(runtime_.loop(), disk, {{0, disk.info().size}});
   }
 
   Result<void> MeasureIndex();

@@ -15,7 +15,7 @@ namespace {
 
 constexpr VerbText kText{.name = "cat",
                          .summary = "Print a file inside an image",
-                         .synopsis = "IMAGE[:PARTITION] PATH",
+                         .synopsis = "IMAGE[:VOLUME] PATH",
                          .notes =
                              "Symlinks are followed inside the image. Works on an image that\n"
                              "is being served, too: it shows the last flush."};
@@ -53,7 +53,7 @@ Result<ExitStatus> Cat(Context& context, const CatOptions& options) {
 Verb AddCat(CLI::App& program) {
   const auto options = std::make_shared<CatOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("IMAGE", options->image, "An image, and which partition of it")->required();
+  command->add_option("IMAGE", options->image, "An image, and which volume of it")->required();
   command->add_option("PATH", options->path, "A file inside it")->required();
   return {command, [options](Context& context) { return Cat(context, *options); }};
 }

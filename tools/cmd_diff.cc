@@ -21,7 +21,7 @@ namespace {
 constexpr VerbText kText{
     .name = "diff",
     .summary = "Show which files differ between two images",
-    .synopsis = "A[:PARTITION] B[:PARTITION]",
+    .synopsis = "A[:VOLUME] B[:VOLUME]",
     .notes =
         "One object a line: + created, - deleted, M changed (content, attributes), R has other\n"
         "names. A moved directory is one line, not one for each file in it. With --json there is\n"
@@ -75,22 +75,22 @@ nlohmann::json JsonOf(const guest::ChangedObject& object) {
 }
 
 Result<std::vector<ByteRange>> TouchedRanges(Context& context, GuestImage& a, GuestImage& b) {
-  const ByteRange place = a.place().range;
+  const std::vector<ByteRange>& pieces = a.place().pieces;
   std::vector<ByteRange> touched;
-  if (place != b.place().range) {
-    touched.push_back(ByteRange{0, std::max(place.length, b.place().range.length)});
+  if (pieces != b.place().pieces) {
+    touched.push_back(ByteRange{0, std::max(a.place().bytes(), b.place().bytes())});
     return touched;
   }
   ASSIGN(const std::vector<ByteRange> differ,
          SyncWait(context.loop, DifferingRanges(a.chain(), b.chain())));
-  return RangesWithin(differ, place);
+  return RangesWithin(differ, pieces);
 }
 
 Result<ExitStatus> Diff(Context& context, const DiffOptions& options) {
   ASSIGN(const std::unique_ptr<GuestImage> a, GuestImage::Open(context, ParseImageSpec(options.a)));
   ASSIGN(const std::unique_ptr<GuestImage> b, GuestImage::Open(context, ParseImageSpec(options.b)));
   ASSIGN(std::vector<ByteRange> touched, TouchedRanges(context, *a, *b));
-  rebase::IndexPlace place{a->chain().layer(0).info(), a->place().number, {}};
+  rebase::IndexPlace place{a->chain().layer(0).info(), a->place().id, {}};
   place.keep_in = DirectoryOf(place.master.path);
   ASSIGN(const guest::Ext4Index index, rebase::LoadOrBuildIndex(place, a->view()));
   rebase::VolumeDiffer differ(a->view(), index);

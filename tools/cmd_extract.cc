@@ -17,7 +17,7 @@ namespace {
 constexpr VerbText kText{
     .name = "extract",
     .summary = "Copy files out of an image",
-    .synopsis = "IMAGE[:PARTITION] PATH DESTINATION",
+    .synopsis = "IMAGE[:VOLUME] PATH DESTINATION",
     .notes =
         "Copies a file, or a directory with everything below it, to DESTINATION, which must not\n"
         "exist. Content with its holes, modes, times, xattrs, ACLs and hard links are kept; "
@@ -51,7 +51,7 @@ Result<ExitStatus> Extract(Context& context, const ExtractOptions& options) {
 Verb AddExtract(CLI::App& program) {
   const auto options = std::make_shared<ExtractOptions>();
   CLI::App* command = AddSubcommand(program, kText);
-  command->add_option("IMAGE", options->image, "An image, and which partition of it")->required();
+  command->add_option("IMAGE", options->image, "An image, and which volume of it")->required();
   command->add_option("PATH", options->path, "A file or directory inside it")->required();
   command->add_option("DESTINATION", options->destination, "A new name on the host")->required();
   return {command, [options](Context& context) { return Extract(context, *options); }};

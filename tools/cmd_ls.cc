@@ -17,7 +17,7 @@ namespace {
 constexpr VerbText kText{
     .name = "ls",
     .summary = "List files inside an image",
-    .synopsis = "[-l] [-R] IMAGE[:PARTITION] [PATH]",
+    .synopsis = "[-l] [-R] IMAGE[:VOLUME] [PATH]",
     .notes =
         "Works on an image that is being served, too: it shows the last flush. A journal that\n"
         "the guest has not replayed yet is replayed in memory. With --json there is one record\n"
@@ -106,7 +106,7 @@ Verb AddLs(CLI::App& program) {
   CLI::App* command = AddSubcommand(program, kText);
   command->add_flag("-l", options->details, "Kind, mode, owner, size and time of each");
   command->add_flag("-R,--recursive", options->recursive, "Directories inside directories, too");
-  command->add_option("IMAGE", options->image, "An image, and which partition of it")->required();
+  command->add_option("IMAGE", options->image, "An image, and which volume of it")->required();
   command->add_option("PATH", options->path, "A directory or file (the root directory)");
   return {command, [options](Context& context) { return Ls(context, *options); }};
 }

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
@@ -11,15 +12,29 @@
 
 namespace mica {
 
+namespace {
+
+// Empty when `text` names none.
+std::optional<guest::VolumeId> ParseVolumeId(const std::string& text) {
+  if (std::ranges::count(text, '/') == 1) return guest::VolumeId{0, text};
+  guest::VolumeId id;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, id.partition);
+  if (parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
+  return id;
+}
+
+}  // namespace
+
 ImageSpec ParseImageSpec(const std::string& text) {
   std::error_code ignored;
+  if (std::filesystem::exists(text, ignored)) return {text, {}};
+  // The names of logical volumes have no colons.
   const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || std::filesystem::exists(text, ignored)) return {text, {}};
-  uint32_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data() + colon + 1, end, number);
-  if (parsed.ec != std::errc{} || parsed.ptr != end) return {text, {}};
-  return {text.substr(0, colon), number};
+  if (colon == std::string::npos) return {text, {}};
+  const std::optional<guest::VolumeId> volume = ParseVolumeId(text.substr(colon + 1));
+  if (!volume) return {text, {}};
+  return {text.substr(0, colon), volume};
 }
 
 Result<std::unique_ptr<GuestImage>> GuestImage::Open(Context& context, const ImageSpec& spec) {
@@ -30,7 +45,7 @@ Result<std::unique_ptr<GuestImage>> GuestImage::Open(Context& context, const Ima
   guest::SyncDevice device(context.loop, *image->chain_);
   Result<guest::Disk> disk = guest::ReadDisk(device);
   if (!disk) return std::move(disk).error().WithContext(spec.path);
-  Result<guest::DiskVolume> place = guest::PickVolume(*disk, spec.partition);
+  Result<guest::DiskVolume> place = guest::PickVolume(*disk, spec.volume);
   if (!place) return std::move(place).error().WithContext(spec.path);
   image->place_ = *place;
   if (place->kind != guest::VolumeKind::kExt) {
@@ -38,7 +53,7 @@ Result<std::unique_ptr<GuestImage>> GuestImage::Open(Context& context, const Ima
                                                  spec.path, guest::VolumeKindName(place->kind))};
   }
   Result<std::unique_ptr<guest::Ext4View>> view =
-      guest::Ext4View::Open(context.loop, *image->chain_, image->place_.range);
+      guest::Ext4View::Open(context.loop, *image->chain_, image->place_.pieces);
   if (!view) return std::move(view).error().WithContext(spec.path);
   image->view_ = std::move(*view);
   return image;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GuestImage: an image opened to look at its files, for the verbs that take IMAGE[:PARTITION].
+// GuestImage: an image opened to look at its files, for the verbs that take IMAGE[:VOLUME].
 #pragma once
 
 #include <memory>
@@ -15,10 +15,11 @@ namespace mica {
 
 struct ImageSpec {
   std::string path;
-  std::optional<uint32_t> partition;
+  std::optional<guest::VolumeId> volume;
 };
 
-// "vm.mica:2" is partition 2 of vm.mica, unless there is a file of just that name.
+// "vm.mica:2" is partition 2 of vm.mica and "vm.mica:vg0/root" a logical volume of it, unless there
+// is a file of just that name.
 ImageSpec ParseImageSpec(const std::string& text);
 
 class GuestImage {

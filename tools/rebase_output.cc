@@ -33,6 +33,11 @@ std::string FiguresText(const rebase::VolumeFigures& f) {
       f.their_diff_seconds, f.plan_seconds, f.apply_seconds, f.verify_seconds, f.check_seconds);
 }
 
+std::string FiguresKey(const guest::VolumeId& id) {
+  if (!id.logical.empty()) return "logical_volume_" + id.logical;
+  return fmt::format("partition_{}", id.partition);
+}
+
 using Group = std::map<std::string, rebase::ReportContext::Value>;
 
 Group IdentityGroup(const LayerIdentity& identity) {
@@ -57,7 +62,7 @@ rebase::ReportContext ContextOf(const JobOutcome& outcome, const RebaseNames& na
   context.facts["onto"] = names.onto;
   context.facts["seconds"] = fmt::format("{:.3f}", outcome.total_seconds);
   for (const rebase::VolumeFigures& figures : outcome.volumes) {
-    context.facts[fmt::format("partition_{}", figures.number)] = FiguresText(figures);
+    context.facts[FiguresKey(figures.id)] = FiguresText(figures);
   }
   const rebase::Proof& proof = outcome.proof;
   context.facts["policy_digest"] = proof.policy_digest;
@@ -89,7 +94,7 @@ std::string OutcomeText(const JobOutcome& outcome, const RebaseNames& names) {
   std::string text = rebase::FormatReportText(outcome.report, ContextOf(outcome, names, rescued),
                                               rebase::ReportDetail::kAttention);
   for (const rebase::VolumeFigures& figures : outcome.volumes) {
-    text += fmt::format("partition {}: {}\n", figures.number, FiguresText(figures));
+    text += fmt::format("{}: {}\n", figures.id.Name(), FiguresText(figures));
   }
   return text;
 }

@@ -200,7 +200,10 @@ class Guests(BadInput):
 
     def make_pair(self, content, size=16 * MIB):
         one = self.sealed_master(size, content, name="one.raw")
-        two = self.sealed_master(size, content, name="two.raw")
+        harness.make_raw(self.path("two.raw"), size, content)
+        self.write_into(self.path("two.raw"), 3 * MIB, b"patched")
+        two = self.path("two.raw")
+        mica("seal", two)
         vm = self.clone(one, "guest.mica")
         with Server(self.directory, f"vm={vm}") as server:
             server.connect("vm").pwrite(b"changed", 5 * MIB)
@@ -210,19 +213,28 @@ class Guests(BadInput):
         vm, two = self.make_pair(content)
         for verb in ("fit", "rebase"):
             self.refused(verb, vm, "--onto", two, says=says)
+        self.check_stays(vm)
+
+    def check_stays(self, vm):
         mica("info", vm)
         with Server(self.directory, f"vm={vm}") as server:
             self.assertEqual(server.connect("vm").pread(7, 5 * MIB), b"changed")
 
     def test_no_partition_table(self):
-        self.refuses(random.Random(4).randbytes(4 * MIB), ["ext4", "stays on its master"])
+        """Nobody knows what it is: the result is the patch's, and in quarantine."""
+        vm, two = self.make_pair(random.Random(4).randbytes(4 * MIB))
+        for verb, status in (("fit", 0), ("rebase", 3)):
+            said = mica(verb, vm, "--onto", two, status=status).stdout
+            self.assertIn("the VM and the patch both changed", said)
+        self.check_stays(vm)
+        self.assertTrue(os.path.exists(vm + ".quarantine"))
 
     def test_foreign_file_system(self):
         disk = harness.make_raw(self.path("disk"), 16 * MIB)
         run("sfdisk", "--quiet", disk, input="label: gpt\nstart=2048, type=linux\n")
         self.write_into(disk, MIB, b"XFSB" + random.Random(6).randbytes(4092))
         with open(disk, "rb") as file:
-            self.refuses(file.read(), ["ext4", "stays on its master"])
+            self.refuses(file.read(), ["XFS", "ext4", "stays on its master"])
 
     def test_damaged_ext4(self):
         disk = harness.make_raw(self.path("disk"), 16 * MIB)

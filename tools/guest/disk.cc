@@ -6,8 +6,9 @@
 #include <algorithm>
 
 #include "engine/async/sync_wait.h"
-#include "engine/filters/offset_device.h"
 #include "tools/guest/ext4/superblock.h"
+#include "tools/guest/lvm/logical_volumes.h"
+#include "tools/guest/volume_device.h"
 
 namespace mica::guest {
 
@@ -59,19 +60,49 @@ std::string SizeText(uint64_t bytes) {
   return fmt::format("{:.1f} {}", value, kUnits[unit]);
 }
 
-Result<DiskVolume> ReadVolume(SyncDevice& disk, const Partition& partition) {
-  OffsetDevice window(disk.device(), partition.range);
-  SyncDevice device(disk.loop(), window);
-  DiskVolume volume;
-  volume.number = partition.number;
-  volume.range = partition.range;
-  volume.partition = partition;
+// Fills in what the volume holds.
+Result<void> LookInto(SyncDevice& disk, DiskVolume& volume) {
+  VolumeDevice window(disk.loop(), disk.device(), volume.pieces);
+  SyncDevice& device = window.sync();
   ASSIGN(volume.kind, ProbeVolume(device));
   if (volume.kind == VolumeKind::kExt) {
     // A damaged superblock is reported when somebody wants the volume, not when they list the disk.
     if (const auto superblock = Superblock::Read(device)) volume.label = superblock->label;
   }
+  return {};
+}
+
+DiskVolume VolumeOf(const Partition& partition) {
+  DiskVolume volume;
+  volume.id.partition = partition.number;
+  if (!partition.range.empty()) volume.pieces.push_back(partition.range);
+  volume.partition = partition;
   return volume;
+}
+
+// Puts logical volumes in the place of the physical ones that hold them.
+Result<void> AddLogicalVolumes(SyncDevice& device, std::vector<DiskVolume>& volumes) {
+  const auto is_lvm = [](const DiskVolume& volume) { return volume.kind == VolumeKind::kLvm; };
+  std::vector<ByteRange> physical;
+  for (const DiskVolume& volume : volumes) {
+    if (is_lvm(volume)) physical.push_back(volume.pieces.front());
+  }
+  if (physical.empty()) return {};
+  ASSIGN(LvmDisk lvm, ReadLogicalVolumes(device, physical));
+  auto obstacle = lvm.obstacles.begin();
+  for (DiskVolume& volume : volumes) {
+    if (is_lvm(volume)) volume.note = std::move(*obstacle++);
+  }
+  std::erase_if(volumes,
+                [&](const DiskVolume& volume) { return is_lvm(volume) && volume.note.empty(); });
+  for (LogicalVolume& logical : lvm.volumes) {
+    DiskVolume volume;
+    volume.id.logical = std::move(logical.name);
+    volume.pieces = std::move(logical.pieces);
+    TRY(LookInto(device, volume));
+    volumes.push_back(std::move(volume));
+  }
+  return {};
 }
 
 }  // namespace
@@ -106,6 +137,8 @@ std::string_view VolumeKindName(VolumeKind kind) noexcept {
       return "an XFS file system";
     case VolumeKind::kBtrfs:
       return "a btrfs file system";
+    case VolumeKind::kOutside:
+      return "boot code or copies of the partition table";
   }
   return "something unknown";
 }
@@ -126,35 +159,56 @@ Result<Disk> ReadDisk(SyncDevice& device) {
   Disk disk;
   disk.scheme = table.scheme;
   disk.table_from_backup = table.from_backup;
-  std::vector<Partition> parts = table.partitions;
+  disk.partitions = table.partitions;
+  for (const Partition& partition : table.partitions) disk.volumes.push_back(VolumeOf(partition));
   if (table.scheme == PartitionScheme::kNone) {
     Partition whole;
     whole.range = {0, device.size()};
-    parts.push_back(whole);
+    disk.volumes.push_back(VolumeOf(whole));
   }
-  for (const Partition& partition : parts) {
-    ASSIGN(DiskVolume volume, ReadVolume(device, partition));
-    disk.volumes.push_back(std::move(volume));
-  }
+  for (DiskVolume& volume : disk.volumes) TRY(LookInto(device, volume));
+  TRY(AddLogicalVolumes(device, disk.volumes));
   return disk;
+}
+
+DiskVolume SpaceOutside(const Disk& disk, uint64_t disk_bytes) {
+  DiskVolume outside;
+  outside.id.partition = VolumeId::kOutside;
+  outside.kind = VolumeKind::kOutside;
+  std::vector<ByteRange> used;
+  for (const DiskVolume& volume : disk.volumes) {
+    used.insert(used.end(), volume.pieces.begin(), volume.pieces.end());
+  }
+  std::ranges::sort(used, {}, &ByteRange::offset);
+  used.push_back({disk_bytes, 0});
+  uint64_t at = 0;
+  for (const ByteRange& range : used) {
+    const ByteRange gap = RangeBetween(at, range.offset);
+    if (!gap.empty()) outside.pieces.push_back(gap);
+    at = std::max(at, range.end());
+  }
+  return outside;
 }
 
 std::string DescribeVolumes(const Disk& disk) {
   if (disk.volumes.empty()) return "no partitions";
   std::string text;
   for (const DiskVolume& volume : disk.volumes) {
+    if (volume.kind == VolumeKind::kOutside) continue;
     if (!text.empty()) text += "; ";
-    if (volume.number != 0) text += fmt::format("{}: ", volume.number);
-    text += fmt::format("{} ({})", VolumeKindName(volume.kind), SizeText(volume.range.length));
+    if (!volume.id.logical.empty()) text += volume.id.logical + ": ";
+    if (volume.id.partition != 0) text += fmt::format("{}: ", volume.id.partition);
+    text += fmt::format("{} ({})", VolumeKindName(volume.kind), SizeText(volume.bytes()));
+    if (!volume.note.empty()) text += fmt::format(" [{}]", volume.note);
   }
   return text;
 }
 
-Result<DiskVolume> PickVolume(const Disk& disk, std::optional<uint32_t> number) {
-  if (number) {
-    const auto found = std::ranges::find(disk.volumes, *number, &DiskVolume::number);
+Result<DiskVolume> PickVolume(const Disk& disk, const std::optional<VolumeId>& id) {
+  if (id) {
+    const auto found = std::ranges::find(disk.volumes, *id, &DiskVolume::id);
     if (found != disk.volumes.end()) return *found;
-    return Error{Errc::kNotFound, fmt::format("no partition {} on the disk; there is {}", *number,
+    return Error{Errc::kNotFound, fmt::format("no {} on the disk; there is {}", id->Name(),
                                               DescribeVolumes(disk))};
   }
   const auto is_ext = [](const DiskVolume& volume) { return volume.kind == VolumeKind::kExt; };
@@ -167,7 +221,7 @@ Result<DiskVolume> PickVolume(const Disk& disk, std::optional<uint32_t> number) 
   return Error{
       Errc::kInvalidArgument,
       fmt::format(
-          "several ext2/3/4 file systems on the disk: name one as IMAGE:NUMBER; there is {}",
+          "several ext2/3/4 file systems on the disk: name one as IMAGE:VOLUME; there is {}",
           DescribeVolumes(disk))};
 }
 

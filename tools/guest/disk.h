@@ -8,7 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/filters/pieces_device.h"
 #include "tools/guest/partition_table.h"
+#include "tools/guest/volume_id.h"
 
 namespace mica::guest {
 
@@ -27,22 +29,28 @@ enum class VolumeKind : uint8_t {
   kExfat,
   kXfs,
   kBtrfs,
+  kOutside,  // no volume: what lies between and around the partitions
 };
 
 // "an ext4 file system", "a swap area", "an encrypted (LUKS) volume".
 std::string_view VolumeKindName(VolumeKind kind) noexcept;
 
 struct DiskVolume {
-  uint32_t number = 0;  // of the partition; 0: the whole disk is the volume
-  ByteRange range;      // bytes of the disk
+  VolumeId id;
+  std::vector<ByteRange> pieces;  // bytes of the disk, in the volume's order
   VolumeKind kind = VolumeKind::kUnknown;
-  std::string label;  // of the file system, where it is an ext one
-  Partition partition;
+  std::string note;     // why it is not looked into, where that needs words
+  std::string label;    // of the file system, where it is an ext one
+  Partition partition;  // of a volume that is one
+
+  [[nodiscard]] uint64_t bytes() const noexcept { return BytesOf(pieces); }
 };
 
 struct Disk {
   PartitionScheme scheme = PartitionScheme::kNone;
   bool table_from_backup = false;
+  std::vector<Partition> partitions;  // as the table has them
+  // What they hold; in place of an LVM physical volume its logical volumes, where those are linear.
   std::vector<DiskVolume> volumes;
 };
 
@@ -52,9 +60,13 @@ Result<VolumeKind> ProbeVolume(SyncDevice& device);
 // kCorrupt for a damaged partition table. A disk without one is one volume.
 Result<Disk> ReadDisk(SyncDevice& device);
 
-// The volume that "IMAGE:number" means; without a number, the only ext one. kNotFound, naming what
-// is there; kInvalidArgument when a number is needed because there are several.
-Result<DiskVolume> PickVolume(const Disk& disk, std::optional<uint32_t> number);
+// Everything that is in no volume: boot code, copies of the partition table. As one volume of kind
+// kOutside, so that it is decided about as a whole; empty for a disk that is one volume.
+DiskVolume SpaceOutside(const Disk& disk, uint64_t disk_bytes);
+
+// The volume that "IMAGE:2" or "IMAGE:vg0/root" means; without a name, the only ext one. kNotFound,
+// naming what is there; kInvalidArgument when a name is needed because there are several.
+Result<DiskVolume> PickVolume(const Disk& disk, const std::optional<VolumeId>& id);
 
 // "1: a FAT file system (100.0 MiB); 2: an ext4 file system (1.9 GiB)"
 std::string DescribeVolumes(const Disk& disk);

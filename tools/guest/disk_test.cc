@@ -10,6 +10,7 @@
 
 #include "engine/base/prng.h"
 #include "tools/guest/ext4/writer_test_support.h"
+#include "tools/guest/lvm/lvm_test_support.h"
 #include "tools/guest/overlay_device.h"
 
 namespace mica::guest::testing {
@@ -186,8 +187,8 @@ TEST(Disk, NamesWhatIsOnItAndPicksTheExtFileSystem) {
   EXPECT_EQ(read->volumes[1].label, "label");
   const auto picked = PickVolume(*read, std::nullopt);
   ASSERT_TRUE(picked);
-  EXPECT_EQ(picked->number, 2u);
-  const auto missing = PickVolume(*read, 7);
+  EXPECT_EQ(picked->id.partition, 2u);
+  const auto missing = PickVolume(*read, VolumeId{7, {}});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().message,
             "no partition 7 on the disk; there is 1: nothing (10.0 MiB); 2: an ext2/3/4 file "
@@ -202,8 +203,67 @@ TEST(Disk, AFileSystemWithoutPartitionTableIsOneVolume) {
   EXPECT_EQ(read->scheme, PartitionScheme::kNone);
   const auto picked = PickVolume(*read, std::nullopt);
   ASSERT_TRUE(picked) << picked.error().message;
-  EXPECT_EQ(picked->range, (ByteRange{0, 64 * kMiB}));
-  EXPECT_EQ(picked->number, 0u);
+  EXPECT_EQ(picked->pieces, (std::vector<ByteRange>{{0, 64 * kMiB}}));
+  EXPECT_EQ(picked->id.partition, 0u);
+}
+
+// The first partition of kGptScript is a physical volume of 10 MiB with that metadata.
+void AddPhysicalVolume(const TestDisk& disk, const std::string& metadata) {
+  std::vector<std::byte> content(10 * kMiB);
+  PutLabel(content, DiskId(0));
+  PutText(content, Area::kFirst, metadata);
+  WriteAt(disk.path(), kMiB, content);
+}
+
+TEST(Disk, LinearLogicalVolumesStandInThePlaceOfTheirPhysicalVolume) {
+  TestDisk disk(kGptScript);
+  AddPhysicalVolume(disk,
+                    GroupText(1, VolumeText("root", {{1, 0, 2, "pv0", 6}, {2, 2, 1, "pv0", 0}})));
+  disk.AddExt4({11 * kMiB, 32 * kMiB});
+  const auto read = ReadDisk(disk.sync());
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->partitions.size(), 2u);
+  ASSERT_EQ(read->volumes.size(), 2u);
+  EXPECT_EQ(DescribeVolumes(*read),
+            "2: an ext2/3/4 file system (32.0 MiB); vg0/root: nothing (192.0 KiB)");
+  const auto picked = PickVolume(*read, VolumeId{0, "vg0/root"});
+  ASSERT_TRUE(picked) << picked.error().message;
+  EXPECT_EQ(picked->pieces, (std::vector<ByteRange>{{kMiB + (512 << 10), 128 << 10},
+                                                    {kMiB + (128 << 10), 64 << 10}}));
+  const auto missing = PickVolume(*read, VolumeId{0, "vg0/var"});
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("no logical volume vg0/var"), std::string::npos);
+}
+
+TEST(Disk, APhysicalVolumeThatIsNotUnderstoodSaysWhy) {
+  TestDisk disk(kGptScript);
+  SegmentText thin{1, 0, 2};
+  thin.type = "thin-pool";
+  AddPhysicalVolume(disk, GroupText(1, VolumeText("pool", {thin})));
+  const auto read = ReadDisk(disk.sync());
+  ASSERT_TRUE(read) << read.error().message;
+  ASSERT_EQ(read->volumes.size(), 2u);
+  EXPECT_EQ(read->volumes[0].kind, VolumeKind::kLvm);
+  EXPECT_NE(DescribeVolumes(*read).find("vg0/pool is thin-pool"), std::string::npos);
+}
+
+TEST(Disk, WhatIsInNoVolumeIsOneVolumeOfItsOwn) {
+  TestDisk disk(kGptScript);
+  const auto read = ReadDisk(disk.sync());
+  ASSERT_TRUE(read);
+  const DiskVolume outside = SpaceOutside(*read, 64 * kMiB);
+  EXPECT_EQ(outside.kind, VolumeKind::kOutside);
+  EXPECT_EQ(outside.pieces, (std::vector<ByteRange>{{0, kMiB}, {43 * kMiB, 21 * kMiB}}));
+  TestDisk bare("");
+  const auto whole = ReadDisk(bare.sync());
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(SpaceOutside(*whole, 64 * kMiB).pieces.empty());
+}
+
+TEST(Disk, NamesOfVolumesMakeNamesOfFiles) {
+  EXPECT_EQ((VolumeId{3, {}}.FileKey()), "p3");
+  EXPECT_EQ((VolumeId{0, "vg0/root"}.FileKey()), "lv-vg0-root");
+  EXPECT_NE((VolumeId{0, "a-b/c"}.FileKey()), (VolumeId{0, "a/b-c"}.FileKey()));
 }
 
 struct Signature {

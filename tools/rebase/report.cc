@@ -13,8 +13,8 @@ std::string_view ActionName(Action action) {
 }
 
 std::string_view TopicName(Topic topic) {
-  static constexpr std::array<std::string_view, 4> kNames = {"object", "package", "account",
-                                                             "dependency"};
+  static constexpr std::array<std::string_view, 5> kNames = {"object", "package", "account",
+                                                             "dependency", "volume"};
   return kNames[static_cast<size_t>(topic)];
 }
 

@@ -40,7 +40,7 @@ enum class Action : uint8_t {
   kBroken,       // a check of the result failed
 };
 
-enum class Topic : uint8_t { kObject, kPackage, kAccount, kDependency };
+enum class Topic : uint8_t { kObject, kPackage, kAccount, kDependency, kVolume };
 
 // One version of a file, where the entry is about differing content.
 struct VersionFacts {
@@ -51,7 +51,7 @@ struct VersionFacts {
 
 struct ReportEntry {
   Topic topic = Topic::kObject;
-  std::string path;                      // of ours, else of theirs; a package's or account's name
+  std::string path;  // of ours, else of theirs; a package's, account's or volume's name
   std::vector<std::string> other_paths;  // all further ones of ours, the base and a changed theirs
   guest::ObjectKind kind = guest::ObjectKind::kRegular;
   ObjectChange ours;

@@ -53,8 +53,8 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
   Json json;
   json["topic"] = TopicName(entry.topic);
   AddPaths(json, entry);
-  if (entry.topic == Topic::kObject) {
-    json["kind"] = guest::KindName(entry.kind);
+  if (entry.topic == Topic::kObject) json["kind"] = guest::KindName(entry.kind);
+  if (entry.topic == Topic::kObject || entry.topic == Topic::kVolume) {
     json["ours"] = ChangeJson(entry.ours);
     json["theirs"] = ChangeJson(entry.theirs);
   }

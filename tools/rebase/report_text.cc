@@ -23,7 +23,9 @@ std::string_view VerdictText(Verdict verdict) {
 
 std::string EntryText(const ReportEntry& entry, const ReportContext& context) {
   std::string_view topic;
-  if (entry.topic != Topic::kObject) topic = TopicName(entry.topic);
+  // A volume's name says itself what it is.
+  const bool named = entry.topic == Topic::kObject || entry.topic == Topic::kVolume;
+  if (!named) topic = TopicName(entry.topic);
   std::string text = fmt::format("  {}{}{}: {}", topic, topic.empty() ? "" : " ",
                                  guest::DisplayText(entry.path), ActionName(entry.action));
   if (!entry.merger.empty()) text += fmt::format(" ({} merge)", entry.merger);

@@ -6,8 +6,8 @@
 namespace mica::guest {
 
 Result<std::unique_ptr<Ext4View>> Ext4View::Open(EventLoop& loop, BlockDevice& disk,
-                                                 ByteRange range) {
-  std::unique_ptr<Ext4View> view(new Ext4View(loop, disk, range));
+                                                 const std::vector<ByteRange>& pieces) {
+  std::unique_ptr<Ext4View> view(new Ext4View(loop, disk, pieces));
   TRY(ReplayJournal(view->device_));
   view->replayed_ = view->overlay_.OverlaidRanges();
   ASSIGN(view->volume_, Ext4Volume::Open(view->device_, Ext4Options{}));

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/filters/offset_device.h"
+#include "engine/filters/pieces_device.h"
 #include "tools/guest/ext4/volume.h"
 #include "tools/guest/overlay_device.h"
 
@@ -14,19 +14,19 @@ namespace mica::guest {
 
 class Ext4View {
  public:
-  // Borrows the loop and the disk. `range` is the volume on it.
+  // Borrows the loop and the disk. `pieces` are the volume on it.
   static Result<std::unique_ptr<Ext4View>> Open(EventLoop& loop, BlockDevice& disk,
-                                                ByteRange range);
+                                                const std::vector<ByteRange>& pieces);
 
   [[nodiscard]] Ext4Volume& volume() noexcept { return *volume_; }
   // What the replay changed, relative to the volume, in order; empty for a clean volume.
   [[nodiscard]] const std::vector<ByteRange>& replayed() const noexcept { return replayed_; }
 
  private:
-  Ext4View(EventLoop& loop, BlockDevice& disk, ByteRange range)
-      : partition_(disk, range), overlay_(partition_), device_(loop, overlay_) {}
+  Ext4View(EventLoop& loop, BlockDevice& disk, const std::vector<ByteRange>& pieces)
+      : pieces_(disk, pieces), overlay_(pieces_), device_(loop, overlay_) {}
 
-  OffsetDevice partition_;
+  PiecesDevice pieces_;
   OverlayDevice overlay_;
   SyncDevice device_;
   std::vector<ByteRange> replayed_;

@@ -14,11 +14,11 @@ namespace {
 using std::filesystem::path;
 
 path FileOf(const IndexPlace& place) {
-  return fmt::format("{}.p{}.index", place.master.path, place.partition);
+  return fmt::format("{}.{}.index", place.master.path, place.volume.FileKey());
 }
 
 std::string LabelOf(const IndexPlace& place) {
-  return fmt::format("{} partition {}", IdentityText(place.master.identity), place.partition);
+  return fmt::format("{} {}", IdentityText(place.master.identity), place.volume.Name());
 }
 
 std::optional<guest::Ext4Index> Load(const IndexPlace& place) {

@@ -9,12 +9,13 @@
 #include "engine/layer.h"
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/view.h"
+#include "tools/guest/volume_id.h"
 
 namespace mica::rebase {
 
 struct IndexPlace {
   LayerInfo master;  // its path and identity
-  uint32_t partition = 0;
+  guest::VolumeId volume;
   // Where an index that had to be built is kept; empty: nowhere. It is looked for beside the
   // master.
   std::filesystem::path keep_in;

@@ -12,6 +12,7 @@
 #include "formats/open_chain.h"
 #include "tools/rebase/job/rescue.h"
 #include "tools/rebase/job/stopwatch.h"
+#include "tools/rebase/job/volume_bytes.h"
 
 namespace mica::rebase {
 
@@ -23,8 +24,19 @@ using std::filesystem::path;
 struct PlannedJob {
   RebaseImages images;
   std::vector<std::unique_ptr<VolumeRebase>> volumes;
+  std::vector<CarriedVolume> carried;
   std::vector<ReportEntry> layout_entries;
 };
+
+// A file system that cannot be read or written as asked is damaged; the command that asked for it
+// was right.
+template <class T>
+Result<T> OfGuest(Result<T> result) {
+  if (result || result.error().code != Errc::kInvalidArgument) return result;
+  Error error = std::move(result).error();
+  error.code = Errc::kCorrupt;
+  return error;
+}
 
 Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
   EventLoop& loop = host.loop();
@@ -35,8 +47,11 @@ Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
   job->layout_entries = std::move(layout.entries);
   for (const VolumePair& pair : layout.volumes) {
     ASSIGN(std::unique_ptr<VolumeRebase> volume,
-           VolumeRebase::Plan(loop, job->images, pair, input.policy));
+           OfGuest(VolumeRebase::Plan(loop, job->images, pair, input.policy)));
     job->volumes.push_back(std::move(volume));
+  }
+  for (VolumePair& pair : layout.carried) {
+    job->carried.emplace_back(loop, job->images, std::move(pair));
   }
   return job;
 }
@@ -82,12 +97,22 @@ Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const BuildOptions& opti
   apply.now.seconds = ::time(nullptr);
   apply.progress = options.progress;
   for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    TRY(volume->Apply(result, apply));
+    TRY(OfGuest(volume->Apply(result, apply)));
   }
+  for (CarriedVolume& volume : job.carried) TRY(volume.Apply(result));
   const ChainJobOptions quiet;
   ASSIGN(const ChainJobTotals totals,
          SyncWait(loop, DropSameAsParent(result, *job.images.target, quiet)));
   outcome.proof.dropped_bytes = totals.dropped_bytes;
+  return {};
+}
+
+// Of the volumes that are taken over as they are.
+Result<void> VerifyCarried(PlannedJob& job, ImageChain& result, std::vector<std::string>& wrong) {
+  for (CarriedVolume& volume : job.carried) {
+    ASSIGN(const std::vector<std::string> found, volume.Verify(result));
+    wrong.insert(wrong.end(), found.begin(), found.end());
+  }
   return {};
 }
 
@@ -99,9 +124,10 @@ Result<std::vector<std::string>> VerifyAll(PlannedJob& job, const BuildOptions& 
   verify.scratch_folder = options.work.string();
   std::vector<std::string> discrepancies;
   for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    ASSIGN(const std::vector<std::string> found, volume->Verify(result, verify));
+    ASSIGN(const std::vector<std::string> found, OfGuest(volume->Verify(result, verify)));
     discrepancies.insert(discrepancies.end(), found.begin(), found.end());
   }
+  TRY(VerifyCarried(job, result, discrepancies));
   return discrepancies;
 }
 
@@ -159,8 +185,8 @@ Result<void> Predict(Host& host, const JobInput& input, JobOutcome& outcome) {
   const Stopwatch watch(outcome.total_seconds);
   ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome));
   for (const std::unique_ptr<VolumeRebase>& volume : job->volumes) {
-    ASSIGN(std::vector<FitFinding> found,
-           FindFits(input.fit_rules, volume->our_changes(), volume->VolumeOf(Side::kOurs)));
+    ASSIGN(std::vector<FitFinding> found, OfGuest(FindFits(input.fit_rules, volume->our_changes(),
+                                                           volume->VolumeOf(Side::kOurs))));
     std::ranges::move(found, std::back_inserter(outcome.findings));
   }
   CollectFigures(*job, outcome);
@@ -192,9 +218,10 @@ Result<void> Recheck(Host& host, const JobInput& input, const BuildOptions& plac
   VerifyOptions verify;
   verify.scratch_folder = places.work.string();
   for (const std::unique_ptr<VolumeRebase>& volume : job->volumes) {
-    ASSIGN(const std::vector<std::string> found, volume->Recheck(*result, verify));
+    ASSIGN(const std::vector<std::string> found, OfGuest(volume->Recheck(*result, verify)));
     outcome.differences.insert(outcome.differences.end(), found.begin(), found.end());
   }
+  TRY(VerifyCarried(*job, *result, outcome.differences));
   CollectFigures(*job, outcome.planned);
   TRY(SyncWait(host.loop(), result->Close()));
   return SyncWait(host.loop(), CloseImages(job->images));

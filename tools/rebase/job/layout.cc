@@ -5,9 +5,12 @@
 
 #include <algorithm>
 
-#include "engine/base/aligned_buffer.h"
+#include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
-#include "tools/guest/sync_device.h"
+#include "tools/guest/fat/fat_tree.h"
+#include "tools/guest/volume_device.h"
+#include "tools/rebase/job/volume_bytes.h"
+#include "tools/rebase/job/volume_rule.h"
 
 namespace mica::rebase {
 
@@ -15,52 +18,29 @@ namespace {
 
 using guest::Disk;
 using guest::DiskVolume;
-using guest::SyncDevice;
+using guest::VolumeDevice;
 using guest::VolumeKind;
 
-constexpr uint64_t kCompareBytes = uint64_t{1} << 20;
-
-// One of the three disks with its chain.
-struct Side3 {
-  Side3(EventLoop& loop, ImageChain& chain) : device(loop, chain) {}
-  SyncDevice device;
-  Disk disk;
-};
-
-Result<void> ReadLayout(Side3& side, const std::filesystem::path& path) {
-  Result<Disk> disk = guest::ReadDisk(side.device);
-  if (!disk) return std::move(disk).error().WithContext(path.string());
-  side.disk = std::move(*disk);
-  return {};
+Result<Disk> ReadLayout(EventLoop& loop, ImageChain& chain, const std::string& name) {
+  guest::SyncDevice device(loop, chain);
+  Result<Disk> disk = guest::ReadDisk(device);
+  if (!disk) return std::move(disk).error().WithContext(name);
+  disk->volumes.push_back(guest::SpaceOutside(*disk, device.size()));
+  return disk;
 }
 
-// Whether the two disks differ anywhere in `ranges` of `volume`.
-Result<bool> ContentDiffers(SyncDevice& a, SyncDevice& b, ByteRange volume,
-                            const std::vector<ByteRange>& ranges) {
-  AlignedBuffer of_a(kCompareBytes);
-  AlignedBuffer of_b(kCompareBytes);
-  const uint64_t common = std::min(a.size(), b.size());
-  for (const ByteRange& range : ranges) {
-    for (uint64_t at = range.offset; at < range.end(); at += kCompareBytes) {
-      const ByteRange piece{volume.offset + at, std::min(kCompareBytes, range.end() - at)};
-      if (piece.end() > common) return true;
-      TRY(a.Read(piece.offset, of_a.span().first(piece.length)));
-      TRY(b.Read(piece.offset, of_b.span().first(piece.length)));
-      if (!std::ranges::equal(of_a.span().first(piece.length), of_b.span().first(piece.length))) {
-        return true;
-      }
-    }
-  }
-  return false;
+bool SamePartition(const guest::Partition& a, const guest::Partition& b) {
+  return a.number == b.number && a.range == b.range && a.type == b.type && a.mbr_type == b.mbr_type;
+}
+
+// What is outside follows from the others.
+bool SameVolume(const DiskVolume& a, const DiskVolume& b) {
+  return a.id == b.id && (a.pieces == b.pieces || a.kind == VolumeKind::kOutside);
 }
 
 bool SameTable(const Disk& a, const Disk& b) {
-  return a.scheme == b.scheme &&
-         std::ranges::equal(a.volumes, b.volumes, [](const DiskVolume& x, const DiskVolume& y) {
-           return x.number == y.number && x.range == y.range &&
-                  x.partition.type == y.partition.type &&
-                  x.partition.mbr_type == y.partition.mbr_type;
-         });
+  return a.scheme == b.scheme && std::ranges::equal(a.partitions, b.partitions, SamePartition) &&
+         std::ranges::equal(a.volumes, b.volumes, SameVolume);
 }
 
 const DiskVolume* FindIn(const Disk& target, const DiskVolume& volume) {
@@ -68,24 +48,10 @@ const DiskVolume* FindIn(const Disk& target, const DiskVolume& volume) {
   const auto same_guid = [&](const DiskVolume& other) {
     return !unique.empty() && other.partition.unique == unique;
   };
-  const auto same_number = [&](const DiskVolume& other) { return other.number == volume.number; };
+  const auto same_id = [&](const DiskVolume& other) { return other.id == volume.id; };
   auto found = std::ranges::find_if(target.volumes, same_guid);
-  if (found == target.volumes.end()) found = std::ranges::find_if(target.volumes, same_number);
+  if (found == target.volumes.end()) found = std::ranges::find_if(target.volumes, same_id);
   return found == target.volumes.end() ? nullptr : &*found;
-}
-
-std::string NameOf(const DiskVolume& volume) {
-  return volume.number == 0 ? std::string("the disk") : fmt::format("partition {}", volume.number);
-}
-
-ReportEntry DroppedEntry(const std::string& what, Severity severity, std::string detail) {
-  ReportEntry entry;
-  entry.path = what;
-  entry.ours.content = true;
-  entry.action = Action::kDropped;
-  entry.severity = severity;
-  entry.detail = std::move(detail);
-  return entry;
 }
 
 Error CannotRebase(const RebaseImages& images, const std::string& what) {
@@ -93,103 +59,130 @@ Error CannotRebase(const RebaseImages& images, const std::string& what) {
                                           images.vm_path.string(), what)};
 }
 
-// A volume that is no ext file system and that the VM changed.
-Result<void> HandleForeign(const RebaseImages& images, const DiskVolume& volume,
-                           DiskLayout& layout) {
-  switch (volume.kind) {
-    case VolumeKind::kSwap:
-      layout.entries.push_back(
-          DroppedEntry(NameOf(volume), Severity::kNotice, "swap space; the new master's is used"));
-      return {};
-    case VolumeKind::kFat:
-    case VolumeKind::kExfat:
-      layout.entries.push_back(DroppedEntry(
-          NameOf(volume), Severity::kWarn,
-          "the VM changed files of a FAT file system (usually the boot partition); the "
-          "new master's is used"));
-      return {};
-    case VolumeKind::kHibernation:
-      return CannotRebase(images, NameOf(volume) +
-                                      " holds a hibernated system: expected one that "
-                                      "was shut down");
-    default:
-      break;
-  }
-  return CannotRebase(images,
-                      fmt::format("the VM changed {}, which holds {}: expected ext2, ext3 or ext4",
-                                  NameOf(volume), guest::VolumeKindName(volume.kind)));
+// Empty when one of them cannot be read: the block rule does not need it.
+std::optional<std::vector<std::string>> FatChanges(guest::SyncDevice& before,
+                                                   guest::SyncDevice& after) {
+  const Result<guest::FatTree> old_tree = guest::ReadFatTree(before);
+  const Result<guest::FatTree> new_tree = guest::ReadFatTree(after);
+  if (!old_tree || !new_tree) return std::nullopt;
+  return guest::CompareFatTrees(*old_tree, *new_tree);
 }
 
-// What the VM changed between and around the partitions: boot code and copies of the table.
-Result<void> NoteGaps(RebaseImages& images, Side3& base, Side3& ours, DiskLayout& layout) {
-  std::vector<ByteRange> gaps;
-  uint64_t at = 0;
-  std::vector<ByteRange> used;
-  for (const DiskVolume& volume : ours.disk.volumes) used.push_back(volume.range);
-  std::ranges::sort(used, {}, &ByteRange::offset);
-  for (const ByteRange& range : used) {
-    gaps.push_back(RangeBetween(at, range.offset));
-    at = std::max(at, range.end());
+// The volumes of one VM's disk, each held against the two masters.
+class Matcher {
+ public:
+  Matcher(EventLoop& loop, RebaseImages& images) : loop_(loop), images_(images) {}
+
+  Result<DiskLayout> Run() {
+    ASSIGN(base_, ReadLayout(loop_, *images_.base, images_.vm_path.string() + " (its master)"));
+    ASSIGN(ours_, ReadLayout(loop_, *images_.vm, images_.vm_path));
+    ASSIGN(target_, ReadLayout(loop_, *images_.target, images_.target_path));
+    if (!SameTable(base_, ours_)) {
+      return CannotRebase(
+          images_, fmt::format("the VM changed its partition table or its logical "
+                               "volumes: expected {}, found {}",
+                               guest::DescribeVolumes(base_), guest::DescribeVolumes(ours_)));
+    }
+    for (size_t i = 0; i < ours_.volumes.size(); ++i) TRY(Match(i));
+    return std::move(layout_);
   }
-  gaps.push_back(RangeBetween(at, ours.device.size()));
-  for (const ByteRange& gap : gaps) {
-    const std::vector<ByteRange> touched = RangesWithin(images.touched_by_vm, gap);
-    ASSIGN(const bool differs, ContentDiffers(base.device, ours.device, gap, touched));
-    if (!differs) continue;
-    layout.entries.push_back(DroppedEntry(
-        fmt::format("bytes {} to {}", gap.offset, gap.end()), Severity::kNotice,
-        "the VM changed space outside its partitions (boot code); the new master's is used"));
+
+ private:
+  // ours_.volumes and base_.volumes have the same volumes in the same order.
+  Result<void> Match(size_t index) {
+    const DiskVolume& volume = ours_.volumes[index];
+    const DiskVolume* const there = FindIn(target_, volume);
+    VolumeSides sides;
+    sides.name = volume.id.Name();
+    sides.note = volume.note;
+    sides.base = base_.volumes[index].kind;
+    sides.ours = volume.kind;
+    if (there != nullptr) sides.theirs = there->kind;
+    const std::vector<ByteRange> touched = RangesWithin(images_.touched_by_vm, volume.pieces);
+    {
+      VolumeDevice base(loop_, *images_.base, base_.volumes[index].pieces);
+      VolumeDevice ours(loop_, *images_.vm, volume.pieces);
+      ASSIGN(sides.ours_changed, BytesDiffer(base.sync(), ours.sync(), touched));
+      const bool fat = sides.base == VolumeKind::kFat && sides.ours == VolumeKind::kFat;
+      if (sides.ours_changed && fat) sides.our_files = FatChanges(base.sync(), ours.sync());
+    }
+    // What is merged file by file need not be compared.
+    if (sides.ours_changed && !IsExtEverywhere(sides)) {
+      ASSIGN(sides.theirs_changed, TheirsChanged(index));
+    }
+    Result<VolumeRuling> ruling = RuleVolume(sides);
+    if (!ruling) return CannotRebase(images_, ruling.error().message);
+    Take(volume, there, touched, std::move(*ruling));
+    return {};
   }
-  return {};
-}
+
+  void Take(const DiskVolume& volume, const DiskVolume* there, std::vector<ByteRange> touched,
+            VolumeRuling ruling) {
+    if (ruling.entry) layout_.entries.push_back(std::move(*ruling.entry));
+    if (ruling.fate == VolumeFate::kTheirs) return;
+    const bool carried = ruling.fate == VolumeFate::kCarry;
+    VolumePair pair{volume.id, volume.pieces, there->pieces, std::move(touched)};
+    // The VM's disk may be longer than both masters; the result is as long.
+    if (volume.kind == VolumeKind::kOutside) pair.target = volume.pieces;
+    (carried ? layout_.carried : layout_.volumes).push_back(std::move(pair));
+  }
+
+  // With a kind that can span partitions, a change of any of them counts.
+  Result<bool> TheirsChanged(size_t index) {
+    const VolumeKind kind = ours_.volumes[index].kind;
+    if (!CanSpanPartitions(kind)) return MasterChanged(base_.volumes[index]);
+    for (size_t i = 0; i < ours_.volumes.size(); ++i) {
+      if (ours_.volumes[i].kind != kind) continue;
+      ASSIGN(const bool changed, MasterChanged(base_.volumes[i]));
+      if (changed) return true;
+    }
+    return false;
+  }
+
+  // Digests say where to look, bytes decide.
+  Result<bool> MasterChanged(const DiskVolume& volume) {
+    const DiskVolume* const there = FindIn(target_, volume);
+    if (there == nullptr || there->bytes() != volume.bytes()) return true;
+    if (volume.kind == VolumeKind::kOutside && !SameTable(base_, target_)) return true;
+    std::vector<ByteRange> candidates;
+    if (volume.pieces == there->pieces) {
+      for (const ByteRange& piece : volume.pieces) {
+        ASSIGN(const std::vector<ByteRange> differing,
+               SyncWait(loop_, DifferingRanges(*images_.base, *images_.target, piece)));
+        candidates.insert(candidates.end(), differing.begin(), differing.end());
+      }
+      candidates = RangesWithin(candidates, volume.pieces);
+    } else {
+      candidates.push_back({0, volume.bytes()});
+    }
+    VolumeDevice before(loop_, *images_.base, volume.pieces);
+    VolumeDevice after(loop_, *images_.target, there->pieces);
+    return BytesDiffer(before.sync(), after.sync(), candidates);
+  }
+
+  EventLoop& loop_;
+  RebaseImages& images_;
+  Disk base_;
+  Disk ours_;
+  Disk target_;
+  DiskLayout layout_;
+};
 
 }  // namespace
 
 Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images) {
-  Side3 base(loop, *images.base);
-  Side3 ours(loop, *images.vm);
-  Side3 target(loop, *images.target);
-  TRY(ReadLayout(base, images.vm_path.string() + " (its master)"));
-  TRY(ReadLayout(ours, images.vm_path));
-  TRY(ReadLayout(target, images.target_path));
-  if (!SameTable(base.disk, ours.disk)) {
-    return CannotRebase(
-        images, fmt::format("the VM changed its partition table: expected {}, found {}",
-                            guest::DescribeVolumes(base.disk), guest::DescribeVolumes(ours.disk)));
-  }
-  DiskLayout layout;
-  for (const DiskVolume& volume : ours.disk.volumes) {
-    const std::vector<ByteRange> touched = RangesWithin(images.touched_by_vm, volume.range);
-    ASSIGN(const bool differs, ContentDiffers(base.device, ours.device, volume.range, touched));
-    if (!differs) continue;
-    if (volume.kind != VolumeKind::kExt) {
-      TRY(HandleForeign(images, volume, layout));
-      continue;
-    }
-    const DiskVolume* const there = FindIn(target.disk, volume);
-    if (there == nullptr || there->kind != VolumeKind::kExt) {
-      return CannotRebase(
-          images, fmt::format("the VM changed {}: expected its ext file system in {} too, found {}",
-                              NameOf(volume), images.target_path.string(),
-                              guest::DescribeVolumes(target.disk)));
-    }
-    layout.volumes.push_back(VolumePair{volume.number, volume.range, there->range, touched});
-  }
-  TRY(NoteGaps(images, base, ours, layout));
-  return layout;
+  return Matcher(loop, images).Run();
 }
 
 Result<std::vector<VolumePair>> MatchMasters(EventLoop& loop, RebaseImages& images) {
-  Side3 base(loop, *images.base);
-  Side3 target(loop, *images.target);
-  TRY(ReadLayout(base, images.base->layer(0).info().path));
-  TRY(ReadLayout(target, images.target_path));
+  ASSIGN(const Disk base, ReadLayout(loop, *images.base, images.base->layer(0).info().path));
+  ASSIGN(const Disk target, ReadLayout(loop, *images.target, images.target_path));
   std::vector<VolumePair> pairs;
-  for (const DiskVolume& volume : base.disk.volumes) {
+  for (const DiskVolume& volume : base.volumes) {
     if (volume.kind != VolumeKind::kExt) continue;
-    const DiskVolume* const there = FindIn(target.disk, volume);
+    const DiskVolume* const there = FindIn(target, volume);
     if (there == nullptr || there->kind != VolumeKind::kExt) continue;
-    pairs.push_back(VolumePair{volume.number, volume.range, there->range, {}});
+    pairs.push_back(VolumePair{volume.id, volume.pieces, there->pieces, {}});
   }
   return pairs;
 }

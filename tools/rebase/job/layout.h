@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which volume of the VM's disk is which of the new master's, and what the VM changed outside of
-// the volumes that can be rebased.
+// Which volume of the VM's disk is which of the new master's, and what becomes of each
+// (volume_rule.h).
 #pragma once
 
 #include <vector>
@@ -11,24 +11,23 @@
 
 namespace mica::rebase {
 
-// One ext volume that the VM's delta touches.
+// One volume that the VM's delta touches.
 struct VolumePair {
-  uint32_t number = 0;             // of the partition; 0: the whole disk
-  ByteRange base;                  // in the VM's master and in the VM's disk
-  ByteRange target;                // in the new master
-  std::vector<ByteRange> touched;  // by the VM's delta; relative to the volume, sorted
+  guest::VolumeId id;
+  std::vector<ByteRange> base;     // in the VM's master and in the VM's disk
+  std::vector<ByteRange> target;   // in the new master
+  std::vector<ByteRange> touched;  // by the VM's delta; relative to the volume
 };
 
 struct DiskLayout {
-  std::vector<VolumePair> volumes;
-  // What the VM changed elsewhere and the result will not carry.
+  std::vector<VolumePair> volumes;  // ext file systems, to be merged file by file
+  std::vector<VolumePair> carried;  // taken over as the VM has them
   std::vector<ReportEntry> entries;
 };
 
-// Volumes are matched by their GUID where both tables have one, else by number. kUnsupported when
-// the VM changed its partition table, when the new master lacks a volume that the VM changed, or
-// when that volume's kind cannot be rebased; the message names what was found. The VM then stays
-// where it is.
+// Volumes are matched by their GUID where both tables have one, else by number or name.
+// kUnsupported when the VM changed its partition table or logical volumes, and for what RuleVolume
+// refuses; the message names what was found. The VM then stays where it is.
 Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images);
 
 // All ext volumes that the two masters have both; nothing in them is touched. Needs no VM.

@@ -27,15 +27,20 @@ bool CanBeKept(const PatchPlace& place) {
 }
 
 std::filesystem::path FileOf(const PatchPlace& place) {
-  return fmt::format("{}.p{}.from-{}.changes", place.target.path, place.partition,
+  return fmt::format("{}.{}.from-{}.changes", place.target.path, place.volume.FileKey(),
                      UuidText(place.base.identity->uuid));
 }
 
+std::string PiecesText(const std::vector<ByteRange>& pieces) {
+  std::string text;
+  for (const ByteRange& piece : pieces) text += fmt::format(" {}+{}", piece.offset, piece.length);
+  return text;
+}
+
 std::string LabelOf(const PatchPlace& place) {
-  return fmt::format("{} at {}+{} -> {} at {}+{}", IdentityText(place.base.identity),
-                     place.base_range.offset, place.base_range.length,
-                     IdentityText(place.target.identity), place.target_range.offset,
-                     place.target_range.length);
+  return fmt::format("{} at{} -> {} at{}", IdentityText(place.base.identity),
+                     PiecesText(place.base_pieces), IdentityText(place.target.identity),
+                     PiecesText(place.target_pieces));
 }
 
 std::array<uint8_t, kDigestBytes> DigestOf(ConstBytes bytes) {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "engine/layer.h"
+#include "tools/guest/volume_id.h"
 #include "tools/rebase/job/volume_diff.h"
 
 namespace mica::rebase {
@@ -15,9 +16,9 @@ namespace mica::rebase {
 struct PatchPlace {
   LayerInfo base;  // path and identity of the old master
   LayerInfo target;
-  uint32_t partition = 0;
-  ByteRange base_range;  // of the volume on its disk
-  ByteRange target_range;
+  guest::VolumeId volume;
+  std::vector<ByteRange> base_pieces;  // of the volume on its disk
+  std::vector<ByteRange> target_pieces;
   // Where it is kept; empty: nowhere. It is looked for beside the new master.
   std::filesystem::path keep_in;
 };

@@ -28,9 +28,9 @@ class PatchCache : public ::testing::Test {
     place_.base.identity = LayerIdentity{{1}, {2}, 100};
     place_.target.path = folder_ / "v2.raw";
     place_.target.identity = LayerIdentity{{3}, {4}, 200};
-    place_.partition = 1;
+    place_.volume.partition = 1;
     place_.keep_in = folder_;
-    place_.base_range = place_.target_range = {4096, 8192};
+    place_.base_pieces = place_.target_pieces = {{4096, 8192}};
   }
   ~PatchCache() override {
     std::error_code ignored;
@@ -94,7 +94,7 @@ TEST_F(PatchCache, IsOfTheseMastersAndThisPlaceOnly) {
   other.base.identity->digest[0] = 9;
   EXPECT_FALSE(LoadPatch(other));
   other = place_;
-  other.target_range.offset = 0;
+  other.target_pieces = {{0, 8192}};
   EXPECT_FALSE(LoadPatch(other));
   EXPECT_TRUE(LoadPatch(place_));
 }

@@ -29,12 +29,11 @@ Result<void> VolumePatch::OpenViews() {
     return Error{
         Errc::kUnsupported,
         fmt::format("{}: expected a master that was unmounted cleanly before it was sealed, "
-                    "found a journal with transactions in partition {}; make the new master "
+                    "found a journal with transactions in {}; make the new master "
                     "again from a clean disk (e2fsck -p, then seal)",
-                    images_.target_path.string(), pair_.number)};
+                    images_.target_path.string(), pair_.id.Name())};
   }
-  ASSIGN(base_index_,
-         LoadOrBuildIndex(IndexPlace{master, pair_.number, images_.caches.base}, *base_));
+  ASSIGN(base_index_, LoadOrBuildIndex(IndexPlace{master, pair_.id, images_.caches.base}, *base_));
   return {};
 }
 
@@ -42,7 +41,7 @@ Result<const VolumeDiff*> VolumePatch::Diff() {
   if (diff_) return &*diff_;
   const PatchPlace place{images_.base->layer(0).info(),
                          images_.target->layer(0).info(),
-                         pair_.number,
+                         pair_.id,
                          pair_.base,
                          pair_.target,
                          images_.caches.target};
@@ -55,10 +54,12 @@ Result<const VolumeDiff*> VolumePatch::Diff() {
     patched = RangesWithin(masters_differ, pair_.base);
   } else {
     // The volume lies elsewhere on the new disk: every block of it can differ.
-    patched.push_back(ByteRange{0, std::max(pair_.base.length, pair_.target.length)});
+    patched.push_back(ByteRange{0, std::max(BytesOf(pair_.base), BytesOf(pair_.target))});
   }
   VolumeDiffer differ(*base_, base_index_);
-  ASSIGN(diff_, differ.To(*target_, std::move(patched)));
+  Result<VolumeDiff> diff = differ.To(*target_, std::move(patched));
+  if (!diff) return std::move(diff).error().WithContext(images_.target_path.string());
+  diff_ = std::move(*diff);
   KeepPatch(place, *diff_, base_index_.shape().inode_count);
   return &*diff_;
 }
@@ -67,7 +68,7 @@ Result<const guest::Ext4Index*> VolumePatch::TargetIndex() {
   if (!target_index_) {
     const LayerInfo& master = images_.target->layer(0).info();
     ASSIGN(target_index_,
-           LoadOrBuildIndex(IndexPlace{master, pair_.number, images_.caches.target}, *target_));
+           LoadOrBuildIndex(IndexPlace{master, pair_.id, images_.caches.target}, *target_));
   }
   return &*target_index_;
 }

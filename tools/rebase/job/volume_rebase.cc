@@ -5,7 +5,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
-#include "engine/filters/offset_device.h"
+#include "engine/filters/pieces_device.h"
 #include "tools/guest/ext4/apply_buffer.h"
 #include "tools/guest/ext4/check.h"
 #include "tools/guest/ext4/verify.h"
@@ -18,8 +18,9 @@ namespace mica::rebase {
 namespace {
 
 Result<std::unique_ptr<guest::Ext4View>> OpenView(EventLoop& loop, ImageChain& chain,
-                                                  ByteRange range, const std::string& what) {
-  Result<std::unique_ptr<guest::Ext4View>> view = guest::Ext4View::Open(loop, chain, range);
+                                                  const std::vector<ByteRange>& pieces,
+                                                  const std::string& what) {
+  Result<std::unique_ptr<guest::Ext4View>> view = guest::Ext4View::Open(loop, chain, pieces);
   if (!view) return std::move(view).error().WithContext(what);
   return view;
 }
@@ -76,8 +77,8 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
 Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& options) {
   const Stopwatch watch(figures_.apply_seconds);
   ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
-  OffsetDevice partition(result, pair_.target);
-  guest::ApplyBuffer buffer(partition);  // Close flushes it
+  PiecesDevice volume_device(result, pair_.target);
+  guest::ApplyBuffer buffer(volume_device);  // Close flushes it
   guest::SyncDevice device(loop_, buffer);
   guest::Ext4Options writable;
   writable.access = guest::Ext4Access::kReadWrite;
@@ -111,8 +112,8 @@ Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result,
   }
   if (options.check == FileSystemCheck::kSkip) return wrong;
   const Stopwatch watch(figures_.check_seconds);
-  OffsetDevice partition(result, pair_.target);
-  guest::SyncDevice device(loop_, partition);
+  PiecesDevice volume_device(result, pair_.target);
+  guest::SyncDevice device(loop_, volume_device);
   guest::CheckOptions check;
   check.scratch_folder = options.scratch_folder;
   ASSIGN(const guest::CheckReport checked, guest::CheckExt4(device, check));

@@ -25,7 +25,7 @@ struct VerifyOptions {
 };
 
 struct VolumeFigures {
-  uint32_t number = 0;  // of the partition
+  guest::VolumeId id;
   DiffMethod our_method = DiffMethod::kDeltaBounded;
   DiffMethod their_method = DiffMethod::kDeltaBounded;
   size_t our_changes = 0;    // objects
@@ -65,7 +65,7 @@ class VolumeRebase {
  private:
   VolumeRebase(EventLoop& loop, RebaseImages& images, const VolumePair& pair)
       : loop_(loop), images_(images), pair_(pair) {
-    figures_.number = pair.number;
+    figures_.id = pair.id;
   }
 
   Result<void> OpenVolumes();

@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Disks with several partitions: two ext4 file systems are merged file by file, the others go by the block rule of
+docs/rebase.md. The same on GPT and on MBR with logical partitions."""
+
+import json
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+import disk as disks  # noqa: E402
+import harness  # noqa: E402
+from disk import MIB  # noqa: E402
+from harness import mica, run  # noqa: E402
+
+DISK_BYTES = 48 * MIB
+BOOT_CODE = 64 * 512  # behind either table, before the first partition
+SWAP_SIGNATURE = 4086
+KEY = b"LUKS\xba\xbe"
+
+
+class Layouts:
+    """The cases; SCRIPT is for sfdisk, and the numbers say which partition is which."""
+
+    SCRIPT = BOOT = ROOT = SWAP = DATA = OTHER = None
+
+    def setUp(self):
+        super().setUp()
+        disk = disks.Disk.make(self.path("v1.raw"), DISK_BYTES, self.SCRIPT)
+        disk.format(self.BOOT, "mkfs.fat", "-n", "BOOT")
+        disk.format(self.SWAP, "mkswap", "-q")
+        for number in (self.ROOT, self.DATA):
+            disk.format(number, "mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0")
+            disk.debugfs(number, f"write {self.file('old')} shared")
+        disk.fat_file(self.BOOT, self.file("entry"), "/entry")
+        disk.write(self.OTHER, random.Random(1).randbytes(MIB))
+        self.v1 = disk
+        self.v2 = disk.copy(self.path("v2.raw"))
+        self.ours = disk.copy(self.path("ours.raw"))
+        mica("seal", disk.path)
+        for number in (self.ROOT, self.DATA):
+            self.v2.debugfs(number, f"write {self.file('patch')} patch")
+            self.ours.debugfs(number, f"write {self.file('owner')} own")
+
+    def file(self, content):
+        path = self.path("file-" + content)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(content)
+        return path
+
+    def rebase(self, status=0):
+        """Makes the VM of what `ours` is by now and rebases it onto `v2`; its messages."""
+        mica("seal", self.v2.path)
+        self.vm = self.path("vm.mica")
+        mica("convert", "-f", "raw", "-O", "mica", "-b", self.v1.path, self.ours.path, self.vm)
+        return mica("rebase", self.vm, "--onto", self.v2.path, status=status).stderr
+
+    def volumes(self):
+        """Name -> what the report says of a volume."""
+        with open(self.vm + ".report.jsonl", encoding="utf-8") as file:
+            entries = [json.loads(line) for line in file]
+        return {entry["path"]: entry for entry in entries if entry.get("topic") == "volume"}
+
+    def result(self, image):
+        raw = image + ".raw"
+        mica("convert", "-O", "raw", image, raw)
+        return disks.Disk(raw, self.v1.partitions)
+
+    def check_merged(self, result):
+        for number in (self.ROOT, self.DATA):
+            result.check(number)
+            self.assertEqual(result.names(number), {"shared", "patch", "own"})
+
+    def test_what_the_vm_alone_changed_is_kept(self):
+        self.ours.fat_file(self.BOOT, self.file("mine"), "/mine")
+        self.ours.write(self.OTHER, b"of the owner", at=777777)
+        self.ours.write(self.SWAP, b"swapped out", at=8192)
+        with open(self.ours.path, "r+b") as file:
+            file.seek(BOOT_CODE)
+            file.write(b"boot loader of the VM")
+        self.rebase()
+        result = self.result(self.vm)
+        self.check_merged(result)
+        for number in (self.BOOT, self.OTHER):
+            self.assertEqual(result.digest(number), self.ours.digest(number))
+        self.assertEqual(result.digest(self.SWAP), self.v2.digest(self.SWAP))
+        with open(result.path, "rb") as file:
+            file.seek(BOOT_CODE)
+            self.assertEqual(file.read(21), b"boot loader of the VM")
+        actions = {name: entry["action"] for name, entry in self.volumes().items()}
+        self.assertEqual(actions, {f"partition {self.BOOT}": "carried", f"partition {self.OTHER}": "carried",
+                                   f"partition {self.SWAP}": "dropped",
+                                   "the space outside the partitions": "carried"})
+        mica("rebase", "--verify", self.vm + ".report.jsonl")
+
+    def test_what_the_patch_alone_changed_is_there(self):
+        self.v2.fat_file(self.BOOT, self.file("theirs"), "/theirs")
+        self.v2.write(self.OTHER, b"of the patch", at=4096)
+        self.rebase()
+        result = self.result(self.vm)
+        self.check_merged(result)
+        for number in (self.BOOT, self.OTHER):
+            self.assertEqual(result.digest(number), self.v2.digest(number))
+        self.assertEqual(self.volumes(), {})
+
+    def test_fat_that_both_changed_is_the_masters(self):
+        self.v2.fat_file(self.BOOT, self.file("theirs"), "/theirs")
+        self.ours.fat_file(self.BOOT, self.file("mine"), "/mine")
+        self.rebase(status=3)
+        result = self.result(self.vm)
+        self.check_merged(result)
+        self.assertEqual(result.digest(self.BOOT), self.v2.digest(self.BOOT))
+        entry = self.volumes()[f"partition {self.BOOT}"]
+        self.assertEqual(entry["severity"], "warn")
+        self.assertIn("the VM added /mine", entry["detail"])
+
+    def test_fat_of_which_the_vm_changed_no_file(self):
+        """Mounting it is enough to change a byte."""
+        self.v2.fat_file(self.BOOT, self.file("theirs"), "/theirs")
+        self.ours.write(self.BOOT, b"\1", at=37)
+        self.rebase()
+        self.assertEqual(self.volumes()[f"partition {self.BOOT}"]["action"], "dropped")
+
+    def test_unknown_content_that_both_changed_is_never_mixed(self):
+        self.v2.write(self.OTHER, b"of the patch", at=4096)
+        self.ours.write(self.OTHER, b"of the owner", at=777777)
+        self.rebase(status=3)
+        self.assertEqual(self.result(self.vm).digest(self.OTHER), self.ours.digest(self.OTHER))
+        quarantined = self.result(self.vm + ".quarantine")
+        self.check_merged(quarantined)
+        self.assertEqual(quarantined.digest(self.OTHER), self.v2.digest(self.OTHER))
+
+    def check_refused(self, *words):
+        message = self.rebase(status=1)
+        for word in (*words, "stays on its master", self.vm):
+            self.assertIn(word, message)
+        result = self.result(self.vm)
+        self.assertEqual(result.names(self.ROOT), {"shared", "own"})
+
+    def test_a_hibernated_vm_is_refused(self):
+        self.ours.write(self.SWAP, b"S1SUSPEND\0", at=SWAP_SIGNATURE)
+        self.check_refused(f"partition {self.SWAP}", "hibernated")
+
+    def test_a_hibernated_master_is_refused(self):
+        self.v2.write(self.SWAP, b"S1SUSPEND\0", at=SWAP_SIGNATURE)
+        self.check_refused(f"partition {self.SWAP}", "hibernated", "new master")
+
+    def test_an_encrypted_volume_is_refused(self):
+        self.ours.write(self.OTHER, KEY)
+        self.check_refused(f"partition {self.OTHER}", "encrypted", "LUKS")
+
+    def test_another_partition_table_is_refused(self):
+        run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--delete", self.ours.path, str(self.OTHER))
+        self.check_refused("partition table")
+
+
+class Gpt(Layouts, harness.TestCase):
+    BOOT, ROOT, SWAP, DATA, OTHER = 1, 2, 3, 4, 5
+    SCRIPT = """label: gpt
+start=1MiB, size=8MiB, type=uefi
+start=9MiB, size=14MiB, type=linux
+start=23MiB, size=2MiB, type=swap
+start=25MiB, size=14MiB, type=linux
+start=39MiB, size=2MiB, type=linux
+"""
+
+
+class Mbr(Layouts, harness.TestCase):
+    BOOT, ROOT, SWAP, DATA, OTHER = 1, 2, 5, 6, 7
+    SCRIPT = """label: dos
+start=1MiB, size=8MiB, type=c
+start=9MiB, size=14MiB, type=83
+start=23MiB, size=25MiB, type=5
+start=24MiB, size=2MiB, type=82
+start=27MiB, size=14MiB, type=83
+start=42MiB, size=2MiB, type=83
+"""
+
+
+if __name__ == "__main__":
+    harness.need_programs("sfdisk", "mke2fs", "debugfs", "e2fsck", "mkfs.fat", "mcopy", "mkswap")
+    harness.main()
