@@ -13,6 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
+import pool  # noqa: E402
 from harness import MICA, Server, mica, run  # noqa: E402
 
 MIB = 1 << 20
@@ -235,6 +236,13 @@ class Guests(BadInput):
         self.write_into(disk, MIB, b"XFSB" + random.Random(6).randbytes(4092))
         with open(disk, "rb") as file:
             self.refuses(file.read(), ["XFS", "ext4", "stays on its master"])
+
+    def test_a_directory_with_two_names(self):
+        """What no rename makes and no tool can carry: an error of the disk, not of the command."""
+        machines = pool.Pool(self.directory)
+        vm = machines.delta("vm.mica", "mkdir /home/mine", "link /home/mine /etc/mine")
+        for verb in ("fit", "rebase"):
+            self.refused(verb, vm, "--onto", machines.v2, says=["vm.mica", "/etc/mine", "/home/mine", "e2fsck"])
 
     def test_damaged_ext4(self):
         disk = harness.make_raw(self.path("disk"), 16 * MIB)

@@ -1,12 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rebase/job/volume_diff.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/walk.h"
+#include "tools/guest/text.h"
 
 namespace mica::rebase {
+
+namespace {
+
+// What no rename makes, and what nothing that carries a directory could make again.
+Result<void> CheckDirectories(const guest::ChangeSet& changes) {
+  for (const guest::ChangedObject& object : changes.objects) {
+    if (!object.after || object.after->kind != guest::ObjectKind::kDirectory) continue;
+    if (object.names_after.size() <= 1) continue;
+    return Error{
+        Errc::kCorrupt,
+        fmt::format("a directory has {} names, such as {} and {}: the file system is "
+                    "damaged, e2fsck -f may repair it",
+                    object.names_after.size(), guest::DisplayText(object.names_after[0].path),
+                    guest::DisplayText(object.names_after[1].path))};
+  }
+  return {};
+}
+
+}  // namespace
 
 std::string_view DiffMethodName(DiffMethod method) {
   switch (method) {
@@ -27,6 +49,12 @@ bool VolumeDiffer::SameFileSystem(guest::Ext4View& after) const {
 }
 
 Result<VolumeDiff> VolumeDiffer::To(guest::Ext4View& after, std::vector<ByteRange> touched) {
+  ASSIGN(VolumeDiff diff, DiffTo(after, std::move(touched)));
+  TRY(CheckDirectories(diff.changes));
+  return diff;
+}
+
+Result<VolumeDiff> VolumeDiffer::DiffTo(guest::Ext4View& after, std::vector<ByteRange> touched) {
   if (!SameFileSystem(after)) return Walk(after);
   // What a replayed journal changed is not in the delta yet; either side may have been dirty.
   touched.insert(touched.end(), before_.replayed().begin(), before_.replayed().end());

@@ -32,10 +32,11 @@ class VolumeDiffer {
       : before_(before), index_(index) {}
 
   // `touched`: bytes of the volume outside of which the two disks are equal. The delta-bounded diff
-  // where the two have one layout, else a walk.
+  // where the two have one layout, else a walk. kCorrupt for directories with several names.
   Result<VolumeDiff> To(guest::Ext4View& after, std::vector<ByteRange> touched);
 
  private:
+  Result<VolumeDiff> DiffTo(guest::Ext4View& after, std::vector<ByteRange> touched);
   Result<VolumeDiff> Walk(guest::Ext4View& after);
   [[nodiscard]] bool SameFileSystem(guest::Ext4View& after) const;
 
