@@ -4,6 +4,7 @@
 
 #include "tools/fleet_options.h"
 #include "tools/fleet_run.h"
+#include "tools/rebase_conflicts.h"
 #include "tools/rebase_verify.h"
 #include "tools/sandbox/sandbox.h"
 #include "tools/verbs.h"
@@ -17,6 +18,7 @@ constexpr VerbText kText{
     .synopsis =
         "VM --onto MASTER [-o OUT] [--policy FILE]... [--report FILE] [-n]\n"
         "       mica rebase [-j N] [--job FOLDER] --onto MASTER VM... | --pool FILE\n"
+        "       mica rebase --show-conflict REPORT [PATH [--to FOLDER]]\n"
         "       mica rebase --verify REPORT [--policy FILE]...",
     .notes =
         "The VM must be shut down. The result is proven (a second diff against the plan, e2fsck)\n"
@@ -24,29 +26,49 @@ constexpr VerbText kText{
         "old master must stay until that is deleted. Interrupted anywhere, the VM has its old "
         "disk.\n"
         "Losing versions of files that both sides changed are saved in VM.rescue/. The report has\n"
-        "one JSON record a line and a summary; without --report it goes to VM.report.jsonl (not "
-        "with\n"
-        "-n). -n is `mica fit`.\n"
+        "one JSON record a line and a summary; without --report it is VM.report.jsonl (but none\n"
+        "is written with -n, which is `mica fit`).\n"
         "Several VMs, patterns or a pool file make a job: one process for each VM, a journal in\n"
         "the job's folder, and report.json and report.html there at the end. Run again after an\n"
         "interruption, the same command does what is left.\n"
+        "--show-conflict lists the conflicts of a report: what either side did, which was taken,\n"
+        "where the loser is. With a PATH inside the image the content of the loser goes to\n"
+        "stdout, after a check of its digest; with --to base, ours and theirs go to a new folder.\n"
         "--verify plans the rebase anew from the delta it kept and compares everything with the\n"
         "report; exit status 3 says that only the result has changed since, as the VM has run.\n"
-        "Exit status 3: there are conflicts to look at; the report lists them. With an error "
-        "among\n"
-        "them the result is not switched to, but kept as VM.quarantine."};
+        "Exit status 3: there are conflicts to look at; the report lists them. With an error as\n"
+        "one of them the result is not switched to, but kept as VM.quarantine."};
 
 struct RebaseOptions {
   RebaseRequest request;
   FleetOptions fleet;
   std::string verify;
+  ConflictRequest conflict;
   std::optional<int> ends_with;
   bool dry_run = false;
 };
 
+// The words that are VMs otherwise.
+Result<ExitStatus> Show(Context& context, ConflictRequest request, const RebaseOptions& options) {
+  const std::vector<std::string>& words = options.fleet.vms;
+  if (words.size() > 1 || !options.request.onto.empty()) {
+    return Error{Errc::kInvalidArgument,
+                 "--show-conflict takes a report and at most one PATH inside the image"};
+  }
+  if (!words.empty()) request.path = words.front();
+  if (request.path.empty() && !request.folder.empty()) {
+    return Error{Errc::kInvalidArgument, "--to needs a PATH inside the image"};
+  }
+  return ShowConflict(context, request);
+}
+
 Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
   if (options.ends_with) TRY(DieWith(*options.ends_with));
+  if (!options.conflict.report.empty()) return Show(context, options.conflict, options);
   RebaseRequest request = options.request;
+  if (!options.conflict.folder.empty()) {
+    return Error{Errc::kInvalidArgument, "--to belongs to --show-conflict REPORT PATH"};
+  }
   if (!options.verify.empty()) {
     if (!options.fleet.vms.empty() || !request.onto.empty()) {
       return Error{Errc::kInvalidArgument, "--verify takes VM and master from the report"};
@@ -54,7 +76,8 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
     return RunVerify(context, {options.verify, request.policies, request.limits});
   }
   if (request.onto.empty()) {
-    return Error{Errc::kInvalidArgument, "expected --onto MASTER (or --verify REPORT)"};
+    return Error{Errc::kInvalidArgument,
+                 "expected --onto MASTER (or --verify REPORT, --show-conflict REPORT)"};
   }
   if (IsFleet(options.fleet)) {
     if (options.dry_run || !request.output.empty() || !request.report.empty()) {
@@ -94,6 +117,14 @@ Verb AddRebase(CLI::App& program) {
   command->add_flag("--summary", request.summary, "Print no more than the summary");
   command->add_option("--verify", options->verify, "Check a rebase of a VM against its report")
       ->type_name("REPORT");
+  command
+      ->add_option("--show-conflict", options->conflict.report,
+                   "List the conflicts of a rebase, or print the loser of one")
+      ->type_name("REPORT");
+  command
+      ->add_option("--to", options->conflict.folder,
+                   "Of --show-conflict: a new folder for all versions of PATH")
+      ->type_name("FOLDER");
   AddDryRun(*command, options->dry_run, "Tell what would be reported, write nothing");
   command->add_option("--ends-with", options->ends_with, "End when that process does")->group("");
   AddFleetOptions(*command, options->fleet);

@@ -16,10 +16,15 @@ namespace {
 
 using rebase::JobOutcome;
 
-std::vector<std::string> RescuedFiles(const JobOutcome& outcome) {
-  std::vector<std::string> files;
-  for (const rebase::RescuedFile& rescued : outcome.rescued) files.push_back(rescued.file.string());
-  return files;
+using Saved = std::vector<rebase::SavedVersion>;
+
+Saved SavedVersions(const JobOutcome& outcome) {
+  Saved saved;
+  for (const rebase::RescuedFile& rescued : outcome.rescued) {
+    saved.push_back(
+        {rescued.file.string(), rescued.side, rescued.content.bytes, rescued.content.digest});
+  }
+  return saved;
 }
 
 // "2: 650 objects changed by the VM (delta-bounded) and 3000 by the patch (…); seconds: open 0.1 …"
@@ -54,7 +59,7 @@ Group DeltaGroup(const rebase::DeltaFacts& facts) {
 }
 
 rebase::ReportContext ContextOf(const JobOutcome& outcome, const RebaseNames& names,
-                                std::span<const std::string> rescued) {
+                                std::span<const rebase::SavedVersion> rescued) {
   rebase::ReportContext context;
   context.rescued = rescued;
   context.findings = outcome.findings;
@@ -85,12 +90,12 @@ rebase::ReportContext ContextOf(const JobOutcome& outcome, const RebaseNames& na
 }  // namespace
 
 std::string OutcomeJson(const JobOutcome& outcome, const RebaseNames& names) {
-  const std::vector<std::string> rescued = RescuedFiles(outcome);
+  const Saved rescued = SavedVersions(outcome);
   return rebase::FormatReportJson(outcome.report, ContextOf(outcome, names, rescued));
 }
 
 std::string OutcomeText(const JobOutcome& outcome, const RebaseNames& names) {
-  const std::vector<std::string> rescued = RescuedFiles(outcome);
+  const Saved rescued = SavedVersions(outcome);
   std::string text = rebase::FormatReportText(outcome.report, ContextOf(outcome, names, rescued),
                                               rebase::ReportDetail::kAttention);
   for (const rebase::VolumeFigures& figures : outcome.volumes) {

@@ -38,8 +38,11 @@ Check Compare(std::string what, const std::string& reported, const std::string& 
   return check;
 }
 
-// The entries of a report, one a line; without where losing versions were saved, which no second
-// plan can know.
+// What a second plan cannot know (where losing versions were saved), and what reports of earlier
+// versions have not.
+constexpr const char* kNotCompared[] = {"saved", "saved_version", "partition", "unclassified"};
+
+// The entries of a report, one a line.
 std::vector<std::string> Entries(std::string_view report) {
   std::vector<std::string> entries;
   while (!report.empty()) {
@@ -47,7 +50,7 @@ std::vector<std::string> Entries(std::string_view report) {
     Json line = Json::parse(report.substr(0, end), nullptr, false);
     report.remove_prefix(std::min(end + 1, report.size()));
     if (!line.is_object() || line.contains("summary")) continue;
-    line.erase("saved");
+    for (const char* const name : kNotCompared) line.erase(name);
     entries.push_back(line.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   std::ranges::sort(entries);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 
 #include "engine/base/utf8.h"
 
@@ -35,6 +36,26 @@ std::string EscapeText(std::string_view name) {
     name.remove_prefix(length == 0 ? 1 : length);
   }
   return text;
+}
+
+std::string UnescapeText(std::string_view text) {
+  std::string name;
+  while (!text.empty()) {
+    size_t length = 1;
+    char byte = text.front();
+    if (text.starts_with("\\\\")) length = 2;
+    if (text.starts_with("\\x") && text.size() >= 4) {
+      unsigned char value = 0;
+      const auto [end, failed] = std::from_chars(text.data() + 2, text.data() + 4, value, 16);
+      if (failed == std::errc() && end == text.data() + 4) {
+        length = 4;
+        byte = static_cast<char>(value);
+      }
+    }
+    name += byte;
+    text.remove_prefix(length);
+  }
+  return name;
 }
 
 std::string DisplayText(std::string_view name) {

@@ -16,6 +16,9 @@ bool IsPlainText(std::string_view name);
 // What is no UTF-8, and control characters, as \xNN for each byte; backslashes doubled. Reversible.
 std::string EscapeText(std::string_view name);
 
+// The bytes that EscapeText made `text` of. What it cannot have made stays as it is.
+std::string UnescapeText(std::string_view text);
+
 // For people: the name as it is when it is plain text, else escaped.
 std::string DisplayText(std::string_view name);
 

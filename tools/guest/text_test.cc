@@ -21,5 +21,13 @@ TEST(EscapeText, DoublesEveryBackslash) {
   EXPECT_EQ(EscapeText("a\\b"), "a\\\\b");
 }
 
+TEST(UnescapeText, GivesTheBytesBack) {
+  for (const std::string_view name :
+       {"/plain", "/a\nb\\c", "\xff\\x41\\", "/gr\xc3\xbc\xc3\x9f", "\\\\"}) {
+    EXPECT_EQ(UnescapeText(EscapeText(name)), name);
+  }
+  EXPECT_EQ(UnescapeText("\\xg1\\x4"), "\\xg1\\x4");
+}
+
 }  // namespace
 }  // namespace mica::guest

@@ -13,6 +13,14 @@
 
 namespace mica::rebase {
 
+// A losing version that was saved outside of the image.
+struct SavedVersion {
+  std::string file;  // on the host
+  Side side = Side::kTheirs;
+  uint64_t bytes = 0;
+  std::string digest;  // 32 hexadecimal digits
+};
+
 // What the renderings need beyond the report.
 struct ReportContext {
   // Facts about the whole rebase for the summary (images, digests, policy), by name.
@@ -22,8 +30,8 @@ struct ReportContext {
   std::map<std::string, std::map<std::string, Value>> groups;
   // What fit rules found; the summary's "fit" is then the worst of both.
   std::span<const FitFinding> findings;
-  // The files losing versions were saved as, in the order of the rescue items; may be empty.
-  std::span<const std::string> rescued;
+  // In the order of the rescue items; may be empty.
+  std::span<const SavedVersion> rescued;
 };
 
 // One object a line, the last one {"summary": …}. Stable: members are added, never changed.

@@ -65,9 +65,13 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
   AddText(json, "merger", entry.merger);
   AddText(json, "package", entry.package);
   if (entry.rescue && *entry.rescue < context.rescued.size()) {
-    AddText(json, "saved", context.rescued[*entry.rescue]);
+    const SavedVersion& saved = context.rescued[*entry.rescue];
+    AddText(json, "saved", saved.file);
+    json["saved_version"] = {
+        {"side", SideName(saved.side)}, {"size", saved.bytes}, {"digest", saved.digest}};
   }
   AddText(json, "saved_beside", entry.saved_beside);
+  if (entry.partition != 0) json["partition"] = entry.partition;
   AddFacts(json, "base", entry.base_facts);
   AddFacts(json, "our", entry.our_facts);
   AddFacts(json, "their", entry.their_facts);

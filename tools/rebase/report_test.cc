@@ -29,6 +29,7 @@ Report Example() {
   conflict.severity = Severity::kWarn;
   conflict.rule = "site:3: /home/**";
   conflict.rescue = 0;
+  conflict.partition = 2;
   conflict.our_facts = VersionFacts{5, {17, 3}, 0xabc};
   report.Add(conflict);
   ReportEntry broken;
@@ -60,7 +61,7 @@ TEST(Report, VerdictAndFit) {
 }
 
 TEST(Report, JsonLines) {
-  const std::string saved[] = {"/rescue/1"};
+  const SavedVersion saved[] = {{"/rescue/1", Side::kTheirs, 12, "00ff"}};
   ReportContext context;
   context.facts = {{"policy", "linux.policy"}};
   context.rescued = saved;
@@ -74,6 +75,10 @@ TEST(Report, JsonLines) {
   EXPECT_EQ(objects[1]["path"], "/home/a\\xff\\\\b");
   EXPECT_EQ(objects[1]["path_escaped"], true);
   EXPECT_EQ(objects[1]["saved"], "/rescue/1");
+  EXPECT_EQ(objects[1]["saved_version"],
+            nlohmann::json({{"side", "theirs"}, {"size", 12}, {"digest", "00ff"}}));
+  EXPECT_EQ(objects[1]["partition"], 2);
+  EXPECT_FALSE(objects[0].contains("partition"));
   EXPECT_EQ(objects[1]["our"]["xxh3"], "0000000000000abc");
   EXPECT_EQ(objects[1]["our"]["modified"], "17.000000003");
   EXPECT_EQ(objects[2]["topic"], "dependency");

@@ -36,7 +36,7 @@ std::string EntryText(const ReportEntry& entry, const ReportContext& context) {
     text += fmt::format("      package {}\n", entry.package);
   }
   if (entry.rescue && *entry.rescue < context.rescued.size()) {
-    text += fmt::format("      saved as {}\n", context.rescued[*entry.rescue]);
+    text += fmt::format("      saved as {}\n", context.rescued[*entry.rescue].file);
   }
   if (!entry.saved_beside.empty()) {
     text += fmt::format("      beside it as {}\n", guest::DisplayText(entry.saved_beside));

@@ -38,9 +38,17 @@ struct BuildOptions {
   std::function<void(const guest::ApplyProgress&)> progress;  // may be empty
 };
 
+// What was written to a file on the host.
+struct CopiedContent {
+  uint64_t bytes = 0;
+  std::string digest;  // 32 hexadecimal digits
+};
+
 struct RescuedFile {
   std::string path;            // in the image
   std::filesystem::path file;  // on the host
+  Side side = Side::kTheirs;   // whose version it is
+  CopiedContent content;
 };
 
 // What is needed to recognise the images again, and what they take.
