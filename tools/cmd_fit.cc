@@ -8,6 +8,7 @@
 
 #include "tools/fit_run.h"
 #include "tools/fleet_options.h"
+#include "tools/lint_run.h"
 #include "tools/rebase_front.h"
 #include "tools/rebase_policy.h"
 #include "tools/verbs.h"
@@ -21,15 +22,18 @@ constexpr VerbText kText{
     .synopsis =
         "VM... | --pool FILE --onto MASTER [--policy FILE]... [--rules FILE]...\n"
         "           [-j N] [--fail-on LEVEL]\n"
-        "       mica fit --explain PATH",
+        "       mica fit --explain PATH [--policy FILE]...\n"
+        "       mica fit --lint [FILE]... [--policy FILE]...",
     .notes =
-        "Shows what `mica rebase` would report, and what fit rules find among the VM's own "
-        "changes:\n"
-        "kernel modules, boot configuration, replaced libraries and the like. Of several VMs a\n"
-        "ranking, the worst first. Levels: low (a warning: both sides wanted something else, the\n"
-        "loser would be saved; or a rule of that severity), medium (an error: the result would be\n"
-        "quarantined), high (no result could be made).\n"
+        "Shows what `mica rebase` would report, and what fit rules find among the VM's own\n"
+        "changes: kernel modules, boot configuration, replaced libraries and the like. Of several\n"
+        "VMs a ranking, the worst first. Levels: low (a warning: both sides wanted something\n"
+        "else, the loser would be saved; or a rule of that severity), medium (an error: the\n"
+        "result would be quarantined), high (no result could be made).\n"
         "--explain PATH shows the rules that decide about a path and needs no images.\n"
+        "--lint judges policy files, as a stack in that order on top of the built-in one and of\n"
+        "--policy; without a FILE the built-in one. Exit status 1: a file would be refused; 3: a\n"
+        "rule can never decide, matches nothing or contradicts itself; 0: nothing, or notices.\n"
         "Exit status 4: a fit is as bad as --fail-on, or worse."};
 
 struct FitOptions {
@@ -39,6 +43,7 @@ struct FitOptions {
   size_t workers = 1;
   std::optional<rebase::FitLevel> fail_on;
   std::string explain;
+  bool lint = false;
 };
 
 const std::map<std::string, rebase::FitLevel> kLevels = {{"low", rebase::FitLevel::kLow},
@@ -56,13 +61,20 @@ Result<ExitStatus> FitMany(Context& context, const FitOptions& options) {
 
 Result<ExitStatus> Fit(Context& context, const FitOptions& options) {
   RebaseRequest request = options.request;
+  if (options.lint) {
+    if (!request.onto.empty() || !options.explain.empty()) {
+      return Error{Errc::kInvalidArgument, "--lint looks at policy files, not at VMs or paths"};
+    }
+    return RunLint(context, {options.vms, request.policies});
+  }
   if (!options.explain.empty()) {
     ASSIGN(const rebase::Policy policy, LoadPolicy(request.policies));
     context.output.Text(policy.Explain(options.explain, rebase::PathKind::kOther));
     return ExitStatus::kDone;
   }
   if ((options.vms.empty() && options.pool.empty()) || request.onto.empty()) {
-    return Error{Errc::kInvalidArgument, "expected VMs and --onto MASTER (or --explain PATH)"};
+    return Error{Errc::kInvalidArgument,
+                 "expected VMs and --onto MASTER (or --explain PATH, --lint FILE)"};
   }
   if (options.vms.size() != 1 || !options.pool.empty() || IsPattern(options.vms.front())) {
     return FitMany(context, options);
@@ -92,12 +104,13 @@ Verb AddFit(CLI::App& program) {
       ->transform(CLI::CheckedTransformer(kLevels).description(""))
       ->type_name("LEVEL");
   command->add_option("--explain", options->explain, "A path inside the image")->type_name("PATH");
+  command->add_flag("--lint", options->lint, "What is wrong in policy files");
   AddWorkerOptions(*command, options->request.limits);
   command->add_option("-j", options->workers, "VMs at a time; 1 by default")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command->add_option("--pool", options->pool, "VMs, a path or pattern a line")->type_name("FILE");
-  command->add_option("VM", options->vms, "Deltas of VMs, or patterns");
+  command->add_option("VM", options->vms, "Deltas of VMs, or patterns; of --lint policy files");
   return {command, [options](Context& context) { return Fit(context, *options); }};
 }
 

@@ -23,11 +23,15 @@ Result<std::string> ReadText(const std::string& name, std::string_view what) {
 
 }  // namespace
 
+Result<std::string> ReadPolicyText(const std::string& file) {
+  return ReadText(file, "a policy");
+}
+
 Result<rebase::Policy> LoadPolicy(const std::vector<std::string>& files) {
   rebase::Policy policy;
   policy.Push(rebase::BuiltinLinuxPolicy());
   for (const std::string& name : files) {
-    ASSIGN(const std::string text, ReadText(name, "a policy"));
+    ASSIGN(const std::string text, ReadPolicyText(name));
     ASSIGN(rebase::PolicyLayer layer, rebase::ParsePolicy(name, text));
     policy.Push(std::move(layer));
   }
@@ -38,7 +42,7 @@ Result<std::string> PolicyDigest(const std::vector<std::string>& files) {
   StreamDigest digest;
   digest.Update(AsBytes(rebase::kLinuxPolicyText));
   for (const std::string& name : files) {
-    ASSIGN(const std::string text, ReadText(name, "a policy"));
+    ASSIGN(const std::string text, ReadPolicyText(name));
     digest.Update(AsBytes(fmt::format("{} bytes\n", text.size())));
     digest.Update(AsBytes(text));
   }

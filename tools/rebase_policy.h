@@ -9,6 +9,9 @@
 
 namespace mica {
 
+// The text of a policy file.
+Result<std::string> ReadPolicyText(const std::string& file);
+
 // The built-in policy with the files of --policy on top, in the order given. Errors name file and
 // line.
 Result<rebase::Policy> LoadPolicy(const std::vector<std::string>& files);

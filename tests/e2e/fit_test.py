@@ -101,6 +101,44 @@ class Fit(harness.TestCase):
         os.unlink(raw)
 
 
+class Lint(harness.TestCase):
+    def lint(self, *texts, status, options=()):
+        names = []
+        for number, text in enumerate(texts):
+            names.append(self.path(f"{number}.policy"))
+            with open(names[-1], "w", encoding="ascii") as file:
+                file.write(text)
+        lines = mica("fit", "--lint", "--json", *names, *options, status=status).stdout.splitlines()
+        *findings, last = [json.loads(line) for line in lines]
+        self.assertEqual(sum(last["summary"].values()), len(findings))
+        return [(os.path.basename(f["file"]), f["line"], f["level"], f["kind"]) for f in findings]
+
+    def test_the_worst_finding_is_the_exit_status(self):
+        self.assertEqual(self.lint(status=0), [])  # the built-in policy
+        self.assertEqual(self.lint("/srv/db/** both=fail\n", status=0), [])
+        self.assertEqual(self.lint("/srv/file both=ours\n", status=0),
+                         [("0.policy", 1, "notice", "repeats")])
+        self.assertEqual(self.lint("# a\n/a both=theirs\n/a* both=ours\n", status=3),
+                         [("0.policy", 2, "warning", "shadowed")])
+        self.assertEqual(self.lint("/a colour=red\n/b//c both=ours\n", status=1),
+                         [("0.policy", 1, "error", "syntax"), ("0.policy", 2, "warning", "no-path")])
+        self.assertEqual(self.lint("/a both=theirs\n", "/** both=ours\n", status=0),
+                         [("0.policy", 1, "notice", "shadowed")])
+
+    def test_people_get_the_place_and_what_helps(self):
+        with open(self.path("site"), "w", encoding="ascii") as file:
+            file.write("!/nothing/here\n")
+        text = mica("fit", "--lint", self.path("site"), status=3).stdout
+        self.assertTrue(text.startswith(self.path("site") + ":1: warning: "), text)
+        self.assertIn("come after", text)
+        below = self.path("below")
+        with open(below, "w", encoding="ascii") as file:
+            file.write("/nothing/** one=keep\n")
+        mica("fit", "--lint", self.path("site"), "--policy", below)
+        mica("fit", "--lint", self.path("missing"), status=1)
+        mica("fit", "--lint", "--onto", self.path("site"), status=2)
+
+
 class Verify(harness.TestCase):
     def setUp(self):
         super().setUp()

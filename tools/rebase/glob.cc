@@ -96,57 +96,69 @@ bool Glob::Accepts(const Token& token, char byte) const {
   return classes_[token.set].test(Index(byte));
 }
 
-// A state may also be left without reading a byte when its token can match nothing.
-void Glob::Close(std::vector<bool>& states) const {
+// A place may also be left without reading a byte when its token can match nothing; a kDirectories
+// token only when it was just entered: it has read nothing yet.
+void Glob::Close(States& at, States entered) const {
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    if (!states[i]) continue;
-    const Token::Kind kind = tokens_[i].kind;
-    if (kind == Token::Kind::kStar || kind == Token::Kind::kDoubleStar) states[i + 1] = true;
+    if (!entered[i] || tokens_[i].kind != Token::Kind::kDirectories) continue;
+    at[i + 1] = entered[i + 1] = true;
   }
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    const Token::Kind kind = tokens_[i].kind;
+    const bool star = kind == Token::Kind::kStar || kind == Token::Kind::kDoubleStar;
+    if (at[i] && star) at[i + 1] = true;
+  }
+}
+
+// at[i]: the tokens before i have matched what was read.
+Glob::States Glob::From(size_t place) const {
+  States at(tokens_.size() + 1, false);
+  at[place] = true;
+  Close(at, at);
+  return at;
+}
+
+Glob::States Glob::After(const States& at, char byte) const {
+  States next(at.size(), false);
+  States entered(at.size(), false);
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    if (!at[i]) continue;
+    switch (tokens_[i].kind) {
+      case Token::Kind::kLiteral:
+      case Token::Kind::kClass:
+        if (Accepts(tokens_[i], byte)) next[i + 1] = entered[i + 1] = true;
+        break;
+      case Token::Kind::kStar:
+        if (byte != '/') next[i] = true;
+        break;
+      case Token::Kind::kDoubleStar:
+        next[i] = true;
+        break;
+      case Token::Kind::kDirectories:
+        next[i] = true;
+        if (byte == '/') next[i + 1] = entered[i + 1] = true;
+        break;
+    }
+  }
+  Close(next, std::move(entered));
+  return next;
+}
+
+Glob::States Glob::TakersOf(char byte) const {
+  States takers;
+  for (const Token& token : tokens_) {
+    const bool one = token.kind == Token::Kind::kLiteral || token.kind == Token::Kind::kClass;
+    takers.push_back(one && Accepts(token, byte));
+  }
+  return takers;
 }
 
 bool Glob::Matches(std::string_view path, PathKind kind) const {
   if (directories_only_ && kind != PathKind::kDirectory) return false;
   if (!path.starts_with(prefix_)) return false;
-  const size_t count = tokens_.size();
-  // at[i]: the tokens before i have matched what was read; entered[i]: the same, and token i has
-  // read nothing yet (only then may a kDirectories token match nothing).
-  std::vector<bool> at(count + 1, false);
-  at[prefix_.size()] = true;
-  auto close = [&](std::vector<bool>& states, std::vector<bool> entered) {
-    for (size_t i = 0; i < count; ++i) {
-      if (!entered[i] || tokens_[i].kind != Token::Kind::kDirectories) continue;
-      states[i + 1] = entered[i + 1] = true;
-    }
-    Close(states);
-  };
-  close(at, at);
-  for (const char byte : path.substr(prefix_.size())) {
-    std::vector<bool> next(count + 1, false);
-    std::vector<bool> entered(count + 1, false);
-    for (size_t i = 0; i < count; ++i) {
-      if (!at[i]) continue;
-      switch (tokens_[i].kind) {
-        case Token::Kind::kLiteral:
-        case Token::Kind::kClass:
-          if (Accepts(tokens_[i], byte)) next[i + 1] = entered[i + 1] = true;
-          break;
-        case Token::Kind::kStar:
-          if (byte != '/') next[i] = true;
-          break;
-        case Token::Kind::kDoubleStar:
-          next[i] = true;
-          break;
-        case Token::Kind::kDirectories:
-          next[i] = true;
-          if (byte == '/') next[i + 1] = entered[i + 1] = true;
-          break;
-      }
-    }
-    close(next, std::move(entered));
-    at = std::move(next);
-  }
-  return at[count];
+  States at = From(prefix_.size());
+  for (const char byte : path.substr(prefix_.size())) at = After(at, byte);
+  return IsMatch(at);
 }
 
 }  // namespace mica::rebase

@@ -27,6 +27,17 @@ class Glob {
 
   [[nodiscard]] bool Matches(std::string_view path, PathKind kind) const;
 
+  // The pattern as an automaton, for glob_compare.h: which of its places a path, read byte by byte,
+  // has reached. Kinds of objects are not part of it.
+  using States = std::vector<bool>;
+  [[nodiscard]] States Begin() const { return From(0); }
+  [[nodiscard]] States After(const States& at, char byte) const;
+  static bool IsMatch(const States& at) { return at.back(); }
+  // The tokens for one byte of some kind that take this one.
+  [[nodiscard]] States TakersOf(char byte) const;
+  [[nodiscard]] std::string_view prefix() const { return prefix_; }
+  [[nodiscard]] bool directories_only() const { return directories_only_; }
+
  private:
   struct Token {
     enum class Kind : uint8_t { kLiteral, kClass, kStar, kDoubleStar, kDirectories };
@@ -37,7 +48,8 @@ class Glob {
 
   Result<size_t> ParseClass(std::string_view pattern, size_t at);
   size_t ParseStars(std::string_view pattern, size_t at);
-  void Close(std::vector<bool>& states) const;
+  [[nodiscard]] States From(size_t place) const;
+  void Close(States& at, States entered) const;
   [[nodiscard]] bool Accepts(const Token& token, char byte) const;
 
   std::string prefix_;  // the literal bytes every match starts with

@@ -76,6 +76,10 @@ Result<void> SetKey(PolicyRule& rule, std::string_view word) {
     const KeyWords& words = Words()[key];
     names.push_back(words.name);
     if (equals == std::string_view::npos || name != words.name) continue;
+    if (rule.values[key]) {
+      return Error{Errc::kInvalidArgument,
+                   fmt::format("expected each key once, found \"{}\" a second time", word)};
+    }
     std::string_view value = word.substr(equals + 1);
     if (words.name == "both" && value.starts_with("merge:")) {
       TRY(SetMerger(rule, value.substr(6)));
@@ -129,9 +133,9 @@ Result<PolicyRule> ParseRule(std::string_view line) {
 
 }  // namespace
 
-Result<PolicyLayer> ParsePolicy(std::string_view name, std::string_view text) {
-  PolicyLayer layer;
-  layer.name = name;
+PolicyLines ParsePolicyLines(std::string_view name, std::string_view text) {
+  PolicyLines lines;
+  lines.layer.name = name;
   for (int number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     std::string_view line = text.substr(0, end);
@@ -140,11 +144,21 @@ Result<PolicyLayer> ParsePolicy(std::string_view name, std::string_view text) {
     SkipBlanks(line);
     if (line.empty() || line.front() == '#') continue;
     auto rule = ParseRule(line);
-    if (!rule) return std::move(rule).error().WithContext(fmt::format("{}:{}", name, number));
+    if (!rule) {
+      lines.problems.push_back({number, std::move(rule).error()});
+      continue;
+    }
     rule->line = number;
-    layer.rules.push_back(*std::move(rule));
+    lines.layer.rules.push_back(*std::move(rule));
   }
-  return layer;
+  return lines;
+}
+
+Result<PolicyLayer> ParsePolicy(std::string_view name, std::string_view text) {
+  PolicyLines lines = ParsePolicyLines(name, text);
+  if (lines.problems.empty()) return std::move(lines.layer);
+  PolicyProblem& first = lines.problems.front();
+  return std::move(first.error).WithContext(fmt::format("{}:{}", name, first.line));
 }
 
 std::string_view PolicyKeyName(PolicyKey key) {

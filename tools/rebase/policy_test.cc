@@ -94,6 +94,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadLine{"/a both=merge", "merge:NAME"}, BadLine{"/a[ both=ours", "\"]\""},
                     BadLine{"!/a both=ours", "nothing after"}, BadLine{"!", "pattern"},
                     BadLine{"\"/a both=ours", "closing quote"},
+                    BadLine{"/a both=ours both=theirs", "a second time"},
                     BadLine{"/a sev=fatal", "info|notice|warn|error|block"}));
 
 TEST(BuiltinPolicy, Parses) {
