@@ -21,7 +21,7 @@ constexpr VerbText kText{
     .summary = "Predict a rebase without writing anything",
     .synopsis =
         "VM... | --pool FILE --onto MASTER [--policy FILE]... [--rules FILE]...\n"
-        "           [-j N] [--fail-on LEVEL]\n"
+        "           [-j N] [--fail-on LEVEL] [--unclassified]\n"
         "       mica fit --explain PATH [--policy FILE]...\n"
         "       mica fit --lint [FILE]... [--policy FILE]...",
     .notes =
@@ -30,6 +30,8 @@ constexpr VerbText kText{
         "VMs a ranking, the worst first. Levels: low (a warning: both sides wanted something\n"
         "else, the loser would be saved; or a rule of that severity), medium (an error: the\n"
         "result would be quarantined), high (no result could be made).\n"
+        "--unclassified shows instead where the VMs changed what no policy rule speaks of, as\n"
+        "patterns to write rules with.\n"
         "--explain PATH shows the rules that decide about a path and needs no images.\n"
         "--lint judges policy files, as a stack in that order on top of the built-in one and of\n"
         "--policy; without a FILE the built-in one. Exit status 1: a file would be refused; 3: a\n"
@@ -44,6 +46,7 @@ struct FitOptions {
   std::optional<rebase::FitLevel> fail_on;
   std::string explain;
   bool lint = false;
+  bool unclassified = false;
 };
 
 const std::map<std::string, rebase::FitLevel> kLevels = {{"low", rebase::FitLevel::kLow},
@@ -56,6 +59,7 @@ Result<ExitStatus> FitMany(Context& context, const FitOptions& options) {
   run.each = options.request;
   run.workers = options.workers;
   run.fail_on = options.fail_on;
+  run.unclassified = options.unclassified;
   return RunFit(context, run);
 }
 
@@ -76,7 +80,8 @@ Result<ExitStatus> Fit(Context& context, const FitOptions& options) {
     return Error{Errc::kInvalidArgument,
                  "expected VMs and --onto MASTER (or --explain PATH, --lint FILE)"};
   }
-  if (options.vms.size() != 1 || !options.pool.empty() || IsPattern(options.vms.front())) {
+  const bool many = options.vms.size() != 1 || !options.pool.empty();
+  if (many || options.unclassified || IsPattern(options.vms.front())) {
     return FitMany(context, options);
   }
   request.vm = options.vms.front();
@@ -104,6 +109,8 @@ Verb AddFit(CLI::App& program) {
       ->transform(CLI::CheckedTransformer(kLevels).description(""))
       ->type_name("LEVEL");
   command->add_option("--explain", options->explain, "A path inside the image")->type_name("PATH");
+  command->add_flag("--unclassified", options->unclassified,
+                    "Where VMs changed what no policy rule speaks of");
   command->add_flag("--lint", options->lint, "What is wrong in policy files");
   AddWorkerOptions(*command, options->request.limits);
   command->add_option("-j", options->workers, "VMs at a time; 1 by default")

@@ -11,6 +11,7 @@
 #include "tools/rebase/report_format.h"
 #include "tools/report_tail.h"
 #include "tools/scratch_folder.h"
+#include "tools/unclassified.h"
 
 namespace mica {
 
@@ -60,7 +61,7 @@ void TakeFindings(const std::string& report, Json& rules) {
   }
 }
 
-FitRow RowOf(const std::string& vm, const ProcessPool::Ended& ended) {
+FitRow RowOf(const std::string& vm, const ProcessPool::Ended& ended, Unclassified& unclassified) {
   FitRow row;
   row.vm = vm;
   const Prediction prediction =
@@ -75,10 +76,12 @@ FitRow RowOf(const std::string& vm, const ProcessPool::Ended& ended) {
   row.summary = SummaryOfLine(prediction.json);
   row.level = LevelOf(row.summary);
   TakeFindings(prediction.json, row.rules);
+  unclassified.Add(prediction.json);
   return row;
 }
 
-Result<std::vector<FitRow>> PredictAll(const Context& context, const FitRunRequest& request) {
+Result<std::vector<FitRow>> PredictAll(const Context& context, const FitRunRequest& request,
+                                       Unclassified& unclassified) {
   std::vector<FitRow> rows;
   ProcessPool pool;
   size_t next = 0;
@@ -92,7 +95,7 @@ Result<std::vector<FitRow>> PredictAll(const Context& context, const FitRunReque
       pool.Add(next++, std::move(started), DeadlineOf(each.limits));
     }
     for (const ProcessPool::Ended& ended : pool.Wait(-1)) {
-      rows.push_back(RowOf(request.vms[ended.key], ended));
+      rows.push_back(RowOf(request.vms[ended.key], ended, unclassified));
       if (!context.output.json()) {
         context.output.Note(
             fmt::format("{} of {}: {}", rows.size(), request.vms.size(), rows.back().vm));
@@ -172,6 +175,17 @@ void PrintJson(Output& output, const std::vector<FitRow>& rows) {
       {{"summary", {{"vms", rows.size()}, {"levels", levels}, {"rules", RuleTotals(rows)}}}});
 }
 
+void PrintUnclassified(Output& output, const std::vector<FitRow>& rows,
+                       const Unclassified& unclassified) {
+  size_t failed = 0;
+  for (const FitRow& row : rows) {
+    if (row.error.empty()) continue;
+    output.Warn(fmt::format("{}: {}", row.vm, row.error));
+    ++failed;
+  }
+  unclassified.Print(output, failed);
+}
+
 }  // namespace
 
 FitLevel FitLevelOf(const std::string& report) {
@@ -183,8 +197,13 @@ Result<ExitStatus> RunFit(Context& context, const FitRunRequest& request) {
     ASSIGN(const ScratchFolder scratch, ScratchFolder::Make());
     TRY(PrepareForAll(context, request.vms, request.each, scratch.path()));
   }
-  ASSIGN(const std::vector<FitRow> rows, PredictAll(context, request));
-  context.output.json() ? PrintJson(context.output, rows) : PrintTable(context.output, rows);
+  Unclassified unclassified;
+  ASSIGN(const std::vector<FitRow> rows, PredictAll(context, request, unclassified));
+  if (request.unclassified) {
+    PrintUnclassified(context.output, rows, unclassified);
+  } else {
+    context.output.json() ? PrintJson(context.output, rows) : PrintTable(context.output, rows);
+  }
   const bool failed = std::ranges::any_of(rows, [](const FitRow& r) { return !r.error.empty(); });
   const bool worse = request.fail_on && std::ranges::any_of(rows, [&](const FitRow& row) {
                        return row.level >= *request.fail_on;

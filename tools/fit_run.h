@@ -16,6 +16,7 @@ struct FitRunRequest {
   RebaseRequest each;            // what is the same for all
   size_t workers = 1;
   std::optional<rebase::FitLevel> fail_on;
+  bool unclassified = false;  // tell what no policy rule speaks of, instead of how well VMs fit
 };
 
 // The level that the summary of a prediction has; kHigh when it cannot be read.

@@ -66,6 +66,28 @@ class Fit(harness.TestCase):
         table = mica("fit", "--onto", self.pool.v2, self.vm("*.mica")).stdout
         self.assertIn("Kernel modules", table.splitlines()[2])
 
+    def test_what_no_rule_speaks_of(self):
+        text = self.pool.path("text-library")
+        with open(text, "w", encoding="ascii") as file:
+            file.write("library")
+        app = ("mkdir /var", "mkdir /var/lib", "mkdir /var/lib/app", f"write {text} /var/lib/app/data")
+        self.pool.delta("one.mica", *app, f"write {text} /home/known", f"write {text} /top")
+        self.pool.delta("two.mica", *app, "mkdir /var/lib/app/deep", f"write {text} /var/lib/app/deep/data")
+        *rows, last = self.fit("--unclassified", self.vm("*.mica"))
+        found = {row["pattern"]: (row["changes"], row["vms"]) for row in rows}
+        self.assertEqual(found["/var/lib/app/**"], (4, 2))
+        self.assertNotIn("/home/**", found)  # a rule has it
+        self.assertIn("/*", found)
+        self.assertEqual(last["summary"]["vms"], 2)
+        table = mica("fit", "--unclassified", "--onto", self.pool.v2, self.vm("one.mica")).stdout
+        self.assertIn("/var/lib/app/**", table)
+        self.assertEqual(self.fit(self.vm("one.mica"))[-1]["summary"]["unclassified"], 5)
+        # Rules in the administrator's own policy classify it.
+        with open(self.path("policy"), "w", encoding="ascii") as file:
+            file.write("/** both=ours\n")
+        rows = self.fit("--unclassified", "--policy", self.path("policy"), self.vm("*.mica"))
+        self.assertEqual(rows[-1]["summary"]["unclassified"], 0)
+
     def test_damaged_file_systems_fail_alone(self):
         print("seed", SEED)
         generator = random.Random(SEED)

@@ -246,6 +246,7 @@ Result<void> DecideNode(MergeScene& scene, NodeIndex index) {
       node.kind() == ObjectKind::kDirectory ? PathKind::kDirectory : PathKind::kOther;
   MergeItem item = {node, scene.graph.input().policy.Decide(node.path(), kind),
                     FindForced(scene, node), EntryFor(node, Action::kCarried)};
+  item.entry.unclassified = node.ours().change.any() && !item.decision.matched();
   const bool unit = item.forced != nullptr &&
                     item.forced->strength == ForcedSide::Strength::kAlways &&
                     item.decision.one() != OneSided::kKeep;

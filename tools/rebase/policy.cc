@@ -32,6 +32,7 @@ Decision Policy::Decide(std::string_view path, PathKind kind) const {
     for (auto rule = layer->rules.rbegin(); rule != layer->rules.rend(); ++rule) {
       if (open == 0) return decision;
       if (!rule->glob.Matches(path, kind)) continue;
+      decision.matched_ = true;
       if (rule->cancels) return decision;
       for (size_t key = 0; key < kPolicyKeyCount; ++key) {
         if (decided[key] || !rule->values[key]) continue;

@@ -74,6 +74,9 @@ class Decision {
   [[nodiscard]] std::optional<Severity> severity() const;
   [[nodiscard]] std::string_view merger() const;  // empty unless both() is kMerge
 
+  // Whether any rule speaks of the path, if only to take back what others said.
+  [[nodiscard]] bool matched() const { return matched_; }
+
   // "layer:line: pattern" of the rule that decided the key; empty when none did.
   [[nodiscard]] std::string Where(PolicyKey key) const;
 
@@ -93,6 +96,7 @@ class Decision {
   }
 
   std::array<Source, kPolicyKeyCount> sources_;
+  bool matched_ = false;
 };
 
 class Policy {

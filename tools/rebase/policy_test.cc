@@ -54,6 +54,8 @@ TEST(Policy, CancelTakesBackWhatCameBefore) {
   EXPECT_EQ(decision.both(), BothChanged::kAuto);
   EXPECT_EQ(decision.save(), SaveLoser::kNone);
   EXPECT_EQ(policy.Decide("/etc/y", PathKind::kOther).both(), BothChanged::kTheirs);
+  EXPECT_TRUE(policy.Decide("/etc/x", PathKind::kOther).matched());
+  EXPECT_FALSE(policy.Decide("/srv/x", PathKind::kOther).matched());
 }
 
 TEST(Policy, PatternsWithBlanks) {

@@ -59,6 +59,7 @@ struct ReportEntry {
   Action action = Action::kCarried;
   Severity severity = Severity::kInfo;
   std::string detail;            // for people
+  bool unclassified = false;     // the VM changed it, and no rule of the policy speaks of it
   std::string rule;              // "layer:line: pattern" when one decided
   std::string merger;            // the one that joined the two
   std::string package;           // whose unit decided, or which owns the path

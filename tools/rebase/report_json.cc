@@ -61,6 +61,7 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
   json["action"] = ActionName(entry.action);
   json["severity"] = SeverityName(entry.severity);
   AddText(json, "detail", entry.detail);
+  if (entry.unclassified) json["unclassified"] = true;
   AddText(json, "rule", entry.rule);
   AddText(json, "merger", entry.merger);
   AddText(json, "package", entry.package);
@@ -162,6 +163,7 @@ std::string FormatReportJson(const Report& report, const ReportContext& context)
   summary["conflicts"] = ConflictsJson(report);
   summary["highest"] = SeverityName(report.Highest());
   summary["verdict"] = VerdictName(report.GetVerdict());
+  summary["unclassified"] = std::ranges::count(report.entries(), true, &ReportEntry::unclassified);
   if (!context.findings.empty()) summary["findings"] = FindingCounts(context.findings);
   summary["fit"] = FitLevelName(WorstOf(report, context.findings));
   return text + Json({{"summary", std::move(summary)}}).dump() + "\n";

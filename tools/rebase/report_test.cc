@@ -30,6 +30,7 @@ Report Example() {
   conflict.rule = "site:3: /home/**";
   conflict.rescue = 0;
   conflict.partition = 2;
+  conflict.unclassified = true;
   conflict.our_facts = VersionFacts{5, {17, 3}, 0xabc};
   report.Add(conflict);
   ReportEntry broken;
@@ -78,6 +79,7 @@ TEST(Report, JsonLines) {
   EXPECT_EQ(objects[1]["saved_version"],
             nlohmann::json({{"side", "theirs"}, {"size", 12}, {"digest", "00ff"}}));
   EXPECT_EQ(objects[1]["partition"], 2);
+  EXPECT_EQ(objects[1]["unclassified"], true);
   EXPECT_FALSE(objects[0].contains("partition"));
   EXPECT_EQ(objects[1]["our"]["xxh3"], "0000000000000abc");
   EXPECT_EQ(objects[1]["our"]["modified"], "17.000000003");
@@ -88,6 +90,7 @@ TEST(Report, JsonLines) {
   EXPECT_EQ(summary["counts"]["error"], 1);
   EXPECT_EQ(summary["policy"], "linux.policy");
   EXPECT_EQ(summary["fit"], "medium");
+  EXPECT_EQ(summary["unclassified"], 1);
 }
 
 TEST(Report, TextShowsTheWorstFirst) {
