@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "tools/confirm_run.h"
 #include "tools/fleet_options.h"
 #include "tools/fleet_run.h"
 #include "tools/rebase_conflicts.h"
@@ -23,8 +24,8 @@ constexpr VerbText kText{
     .notes =
         "The VM must be shut down. The result is proven (a second diff against the plan, e2fsck)\n"
         "before the VM is switched to it; the old delta is kept beside it as VM.before-N, and the\n"
-        "old master must stay until that is deleted. Interrupted anywhere, the VM has its old "
-        "disk.\n"
+        "old master must stay, until the rebase is confirmed (mica confirm, --keep-days).\n"
+        "Interrupted anywhere, the VM has its old disk.\n"
         "Losing versions of files that both sides changed are saved in VM.rescue/. The report has\n"
         "one JSON record a line and a summary; without --report it is VM.report.jsonl (but none\n"
         "is written with -n, which is `mica fit`).\n"
@@ -96,7 +97,13 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
   if (request.report.empty()) {
     request.report = (request.output.empty() ? request.vm : request.output) + ".report.jsonl";
   }
-  return RunRebase(context, request);
+  ASSIGN(const ExitStatus status, RunRebase(context, request));
+  if (options.fleet.keep_days) {
+    rebase::ConfirmOptions confirm;
+    confirm.older_than = std::chrono::days(*options.fleet.keep_days);
+    ConfirmAll(context, {request.vm}, confirm, ConfirmTalk::kComplaints);
+  }
+  return status;
 }
 
 }  // namespace

@@ -131,6 +131,12 @@ void AddFleetOptions(CLI::App& command, FleetOptions& options) {
       .add_flag("--retry", options.retry_bad,
                 "Also VMs that failed, are blocked or in quarantine, or were rolled back")
       ->group(kGroup);
+  command
+      .add_option("--keep-days", options.keep_days,
+                  "In the end remove what rebases of these VMs kept at least so long ago")
+      ->type_name("DAYS")
+      ->check(CLI::Range(1, 36500))
+      ->group(kGroup);
   command.add_option("VM", options.vms, "Deltas of VMs, or patterns");
 }
 
@@ -172,6 +178,7 @@ Result<FleetRequest> MakeFleetRequest(const FleetOptions& options, const RebaseR
   request.job = options.job.empty() ? request.each.onto + ".job" : options.job;
   request.workers = options.workers.value_or(1);
   request.retry_bad = options.retry_bad;
+  if (options.keep_days) request.keep = std::chrono::days(*options.keep_days);
   request.schedule.canaries = options.canaries;
   request.schedule.wave = options.wave;
   if (options.min_ready != 0) {

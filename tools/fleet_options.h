@@ -23,6 +23,7 @@ struct FleetOptions {
   std::string halt_after;  // "N" or "P%"; empty: never
   bool halt_on_conflicts = false;
   bool retry_bad = false;
+  std::optional<int> keep_days;
 };
 
 void AddFleetOptions(CLI::App& command, FleetOptions& options);

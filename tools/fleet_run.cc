@@ -12,7 +12,9 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/identity_text.h"
+#include "tools/confirm_run.h"
 #include "tools/layer_view.h"
+#include "tools/output_text.h"
 #include "tools/process_pool.h"
 #include "tools/rebase/fleet/fleet_report.h"
 #include "tools/report_tail.h"
@@ -106,6 +108,7 @@ class FleetRun {
   Result<void> Ended(const ProcessPool::Ended& vm);
   Result<void> Settle(size_t vm, VmRow row);
   void Tell(const VmRow& row);
+  ConfirmTotals CleanUp();
   Result<ExitStatus> Report();
   [[nodiscard]] std::vector<VmRow> Rows();
   [[nodiscard]] bool StandsOnTarget(const std::string& vm);
@@ -258,6 +261,17 @@ std::vector<VmRow> FleetRun::Rows() {
   return rows;
 }
 
+// Of all VMs that are on the new master, also since an earlier run.
+ConfirmTotals FleetRun::CleanUp() {
+  std::vector<std::string> vms;
+  for (const VmRow& row : Rows()) {
+    if (rebase::IsDone(row.state)) vms.push_back(row.vm);
+  }
+  rebase::ConfirmOptions options;
+  options.older_than = request_.keep;
+  return ConfirmAll(context_, vms, options, ConfirmTalk::kComplaints);
+}
+
 ExitStatus StatusOfFleet(const nlohmann::json& states, bool halted) {
   const auto any = [&states](std::initializer_list<VmState> which) {
     return std::ranges::any_of(which, [&states](VmState state) {
@@ -275,7 +289,13 @@ Result<ExitStatus> FleetRun::Report() {
   facts.onto_identity = IdentityText(target_.identity);
   facts.seconds = SecondsSince(started_);
   facts.stopped = schedule_.halted().empty() ? schedule_.paused() : schedule_.halted();
-  const nlohmann::json report = rebase::FleetReport(facts, Rows());
+  nlohmann::json report = rebase::FleetReport(facts, Rows());
+  if (request_.keep) {
+    const ConfirmTotals removed = CleanUp();
+    report["kept_removed"] = {{"deltas", removed.dropped}, {"bytes", removed.bytes}};
+    context_.output.Note(
+        fmt::format("{} kept deltas removed, {}", removed.dropped, FormatBytes(removed.bytes)));
+  }
   const auto replace = nlohmann::json::error_handler_t::replace;
   TRY(WriteDurably(request_.job / "report.json", report.dump(1, ' ', false, replace) + "\n"));
   TRY(WriteDurably(request_.job / "report.html", rebase::FleetPage(report)));

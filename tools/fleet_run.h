@@ -4,7 +4,9 @@
 // is done again by the next run.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,8 @@ struct FleetRequest {
   std::filesystem::path job;     // folder of the journal and the report
   size_t workers = 1;
   bool retry_bad = false;  // also VMs that failed, are blocked, in quarantine, or were rolled back
+  // Kept deltas that were replaced longer ago go when the VMs are done; empty: none go.
+  std::optional<std::chrono::days> keep;
   rebase::ScheduleOptions schedule;
 };
 

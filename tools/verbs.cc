@@ -38,6 +38,7 @@ constexpr std::array kVerbs{
     &AddFit,
     &AddRebase,
     &AddRollback,
+    &AddConfirm,
     &AddWorker,
 };
 // clang-format on

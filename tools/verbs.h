@@ -40,5 +40,6 @@ Verb AddDiff(CLI::App& program);
 Verb AddFit(CLI::App& program);
 Verb AddRebase(CLI::App& program);
 Verb AddRollback(CLI::App& program);
+Verb AddConfirm(CLI::App& program);
 
 }  // namespace mica

@@ -78,6 +78,23 @@ Async<path> SwitchTo(Host& host, path vm, path prepared) {
   co_return kept;
 }
 
+Async<std::vector<path>> KeptDeltas(Host& host, path vm) {
+  std::vector<path> kept;
+  for (const std::string_view what : {std::string_view("undone"), std::string_view("before")}) {
+    for (uint32_t number = 1; number <= kGenerationsMax; ++number) {
+      path name = Numbered(vm, what, number);
+      CO_ASSIGN(const bool exists, co_await Exists(host, name));
+      if (exists) kept.push_back(std::move(name));
+    }
+  }
+  co_return kept;
+}
+
+Async<void> DropKept(Host& host, path kept) {
+  CO_TRY(co_await host.Remove(kept));
+  co_return co_await host.SyncDirectory(DirectoryOf(kept));
+}
+
 Async<path> LastBackup(Host& host, path vm) {
   CO_ASSIGN(const uint32_t highest, co_await Highest(host, vm, "before"));
   if (highest == 0) {

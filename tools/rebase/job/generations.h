@@ -2,7 +2,7 @@
 // The generations of a VM's delta: switching to a rebased one and back, atomically, losing neither.
 //
 //   vm.mica            the delta in use
-//   vm.mica.before-N   what the N-th rebase replaced; kept until somebody deletes it
+//   vm.mica.before-N   what the N-th rebase replaced; kept until it is confirmed (confirm.h)
 //   vm.mica.undone-N   what the rollback of the N-th rebase replaced
 //
 // At every moment, also after a power cut, vm.mica names one whole delta: the old or the new one.
@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "engine/io/host.h"
 
@@ -33,6 +34,13 @@ struct RolledBack {
 // Undoes the last SwitchTo. kNotFound when there was none. The caller has made sure that nobody
 // uses `vm` and that the kept delta opens.
 Async<RolledBack> RollBack(Host& host, std::filesystem::path vm);
+
+// Everything that is kept of `vm`: what rollbacks replaced, then what rebases replaced, in the
+// order in which it can be done without; the one that RollBack restores is the last.
+Async<std::vector<std::filesystem::path>> KeptDeltas(Host& host, std::filesystem::path vm);
+
+// Removes one of them. It has gone for good when this returns.
+Async<void> DropKept(Host& host, std::filesystem::path kept);
 
 // The delta that RollBack would restore; kNotFound, saying so, when there is none.
 Async<std::filesystem::path> LastBackup(Host& host, std::filesystem::path vm);

@@ -52,6 +52,46 @@ TEST(Generations, CountOnFromTheHighestThatIsKept) {
   EXPECT_EQ(SyncWait(loop, SwitchTo(host, kVm, kPrepared)).value(), "pool/vm.mica.before-3");
 }
 
+TEST(Generations, KeptDeltasAreThoseOfThisVmOnly) {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  for (const char* const suffix :
+       {"", ".before-2", ".before-10", ".undone-1", ".before-01", ".before-", ".before-3x",
+        ".before-0", ".quarantine", "x.before-1", ".before-1.before-1", ".before-1001"}) {
+    Make(host, kVm.string() + suffix, "delta");
+  }
+  const std::vector<std::filesystem::path> expected = {
+      "pool/vm.mica.undone-1", "pool/vm.mica.before-2", "pool/vm.mica.before-10"};
+  EXPECT_EQ(SyncWait(loop, KeptDeltas(host, kVm)).value(), expected);
+}
+
+TEST(Generations, APowerCutWhileDroppingLeavesTheNewest) {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  Make(host, kVm, "v3");
+  Make(host, "pool/vm.mica.before-1", "v1");
+  Make(host, "pool/vm.mica.before-2", "v2");
+  uint64_t cuts = 0;
+  bool first_gone = false;
+  host.faults().SetChangeHook([&](const HostCall&) {
+    for (uint64_t seed = 0; seed < 50; ++seed) {
+      const auto after = host.CrashImage(PowerCutPolicy::FromSeed(seed * 100 + ++cuts));
+      EXPECT_EQ(Text(*after, kVm), "v3");
+      const bool one = Text(*after, "pool/vm.mica.before-1") == "v1";
+      EXPECT_TRUE(Text(*after, "pool/vm.mica.before-2") == "v2" || !one) << "seed " << seed;
+      EXPECT_FALSE(first_gone && one) << "seed " << seed;
+    }
+  });
+  const std::vector<std::filesystem::path> kept = SyncWait(loop, KeptDeltas(host, kVm)).value();
+  ASSERT_EQ(kept.size(), 2u);
+  for (const std::filesystem::path& file : kept) {
+    ASSERT_TRUE(SyncWait(loop, DropKept(host, file)).has_value());
+    first_gone = true;
+  }
+  EXPECT_GE(cuts, 100u);
+  EXPECT_TRUE(SyncWait(loop, KeptDeltas(host, kVm)).value().empty());
+}
+
 TEST(Generations, AFailedSwitchLeavesTheOld) {
   for (uint64_t call = 1;; ++call) {
     MemoryLoop loop;

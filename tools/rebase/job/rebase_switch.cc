@@ -3,18 +3,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <string>
 
 #include "engine/async/sync_wait.h"
 #include "formats/open_chain.h"
 #include "tools/rebase/job/generations.h"
+#include "tools/rebase/job/rebase_lock.h"
 
 namespace mica::rebase {
 
@@ -22,7 +21,7 @@ namespace {
 
 using std::filesystem::path;
 
-constexpr mode_t kPrivate = 0700;
+constexpr mode_t kPrivate = 0700;  // of VM.rescue
 
 path WithSuffix(path file, std::string_view suffix) {
   file += suffix;
@@ -57,34 +56,6 @@ Result<std::vector<path>> FilesIn(const path& folder) {
   return files;
 }
 
-// A process that was killed lets go of its lock when the kernel has come round to it.
-constexpr std::chrono::milliseconds kLockPause{50};
-constexpr int kLockTries = 60;
-
-// Waits a little when another process has it.
-Result<UniqueFd> OpenLocked(EventLoop& loop, const path& folder) {
-  for (int tries = 1;; ++tries) {
-    if (::mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
-      return ErrnoError(errno, "create directory " + folder.string());
-    }
-    UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd && errno == ENOENT) continue;  // the rebase that had it has just ended
-    if (!fd) return ErrnoError(errno, "open " + folder.string());
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (tries < kLockTries) {
-        SyncWait(loop, loop.SleepUntil(loop.Now() + kLockPause));
-        continue;
-      }
-      return Error{Errc::kBusy,
-                   fmt::format("{} is locked: another rebase or rollback of this VM is running",
-                               folder.string())};
-    }
-    struct stat found{};
-    if (::fstat(fd.get(), &found) != 0) return ErrnoError(errno, "stat " + folder.string());
-    if (found.st_nlink != 0) return fd;
-  }
-}
-
 // Nobody rebases the VM meanwhile.
 Result<RollbackOutcome> RollBackLocked(Host& host, const path& vm) {
   EventLoop& loop = host.loop();
@@ -105,7 +76,7 @@ Result<RollbackOutcome> RollBackLocked(Host& host, const path& vm) {
 RebaseSwitch::RebaseSwitch(Host& host, SwitchRequest request)
     : host_(host), request_(std::move(request)) {
   delta_ = WithSuffix(Destination(), ".rebasing");
-  work_ = WithSuffix(Destination(), ".rebasing.d");
+  work_ = RebaseFolder(Destination());
 }
 
 path RebaseSwitch::Destination() const {
@@ -149,7 +120,7 @@ RebaseSwitch::~RebaseSwitch() {
 }
 
 Result<void> RebaseSwitch::LockWork() {
-  ASSIGN(lock_, OpenLocked(host_.loop(), work_));
+  ASSIGN(lock_, LockRebase(host_.loop(), work_));
   return {};
 }
 
@@ -242,8 +213,8 @@ Result<void> RebaseSwitch::Publish(BuildVerdict verdict) {
 Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {
   EventLoop& loop = host.loop();
   TRY(SyncWait(loop, host.Stat(vm)));
-  const path work = WithSuffix(vm, ".rebasing.d");
-  ASSIGN(const UniqueFd no_rebase, OpenLocked(loop, work));
+  const path work = RebaseFolder(vm);
+  ASSIGN(const UniqueFd no_rebase, LockRebase(loop, work));
   const Result<RollbackOutcome> outcome = RollBackLocked(host, vm);
   ::rmdir(work.c_str());  // it stays when an interrupted rebase left something in it
   return outcome;
