@@ -82,8 +82,9 @@ class Collector {
   // `identity`: the member of the summary that says which image it was.
   Result<void> Extract(const path& image, const char* identity, const path& file) {
     ImageSpec spec{image.string(), std::nullopt};
-    if (record_.json().contains("partition"))
-      spec.partition = record_.json().value("partition", 0U);
+    if (const std::string volume = record_.Text("volume"); !volume.empty()) {
+      spec.volume = guest::VolumeId::Parse(volume);
+    }
     ASSIGN(const std::unique_ptr<GuestImage> opened, GuestImage::Open(context_, spec));
     if (identity != nullptr) TRY(CheckIdentity(opened->chain(), image, identity));
     guest::Volume& volume = opened->volume();

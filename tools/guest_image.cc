@@ -3,8 +3,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "engine/async/sync_wait.h"
@@ -12,27 +10,13 @@
 
 namespace mica {
 
-namespace {
-
-// Empty when `text` names none.
-std::optional<guest::VolumeId> ParseVolumeId(const std::string& text) {
-  if (std::ranges::count(text, '/') == 1) return guest::VolumeId{0, text};
-  guest::VolumeId id;
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, id.partition);
-  if (parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
-  return id;
-}
-
-}  // namespace
-
 ImageSpec ParseImageSpec(const std::string& text) {
   std::error_code ignored;
   if (std::filesystem::exists(text, ignored)) return {text, {}};
   // The names of logical volumes have no colons.
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos) return {text, {}};
-  const std::optional<guest::VolumeId> volume = ParseVolumeId(text.substr(colon + 1));
+  const std::optional<guest::VolumeId> volume = guest::VolumeId::Parse(text.substr(colon + 1));
   if (!volume) return {text, {}};
   return {text.substr(0, colon), volume};
 }

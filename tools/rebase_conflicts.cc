@@ -39,8 +39,8 @@ std::string ConflictText(const ConflictReport& report, const ReportRecord& recor
   std::string text =
       fmt::format("{:<7} {}{}: {}", record.Text("severity"), object ? "" : topic + " ",
                   record.Text("path"), record.Text("action"));
-  if (record.json().contains("partition")) {
-    text += fmt::format(" (partition {})", record.json()["partition"].dump());
+  if (const std::string volume = record.Text("volume"); !volume.empty()) {
+    text += fmt::format(" (volume {})", volume);
   }
   text += "\n";
   if (object) {

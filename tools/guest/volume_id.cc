@@ -3,7 +3,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 namespace mica::guest {
+
+std::string VolumeId::Text() const {
+  if (!logical.empty()) return logical;
+  return partition == 0 ? std::string() : fmt::format("{}", partition);
+}
+
+std::optional<VolumeId> VolumeId::Parse(const std::string& text) {
+  if (std::ranges::count(text, '/') == 1) return VolumeId{0, text};
+  VolumeId id;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, id.partition);
+  if (parsed.ec != std::errc{} || parsed.ptr != end) return std::nullopt;
+  return id;
+}
 
 std::string VolumeId::Name() const {
   if (!logical.empty()) return "logical volume " + logical;

@@ -63,7 +63,7 @@ struct ReportEntry {
   std::string rule;              // "layer:line: pattern" when one decided
   std::string merger;            // the one that joined the two
   std::string package;           // whose unit decided, or which owns the path
-  uint32_t partition = 0;        // 0: the file system has the whole disk
+  std::string volume;            // guest::VolumeId::Text of the one that has the path
   std::string saved_beside;      // name of the losing version, in the directory of `path`
   std::optional<size_t> rescue;  // index of the losing version among the rescue items
   std::optional<VersionFacts> base_facts;

@@ -72,7 +72,7 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
         {"side", SideName(saved.side)}, {"size", saved.bytes}, {"digest", saved.digest}};
   }
   AddText(json, "saved_beside", entry.saved_beside);
-  if (entry.partition != 0) json["partition"] = entry.partition;
+  AddText(json, "volume", entry.volume);
   AddFacts(json, "base", entry.base_facts);
   AddFacts(json, "our", entry.our_facts);
   AddFacts(json, "their", entry.their_facts);

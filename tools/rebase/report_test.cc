@@ -29,7 +29,7 @@ Report Example() {
   conflict.severity = Severity::kWarn;
   conflict.rule = "site:3: /home/**";
   conflict.rescue = 0;
-  conflict.partition = 2;
+  conflict.volume = "2";
   conflict.unclassified = true;
   conflict.our_facts = VersionFacts{5, {17, 3}, 0xabc};
   report.Add(conflict);
@@ -78,9 +78,9 @@ TEST(Report, JsonLines) {
   EXPECT_EQ(objects[1]["saved"], "/rescue/1");
   EXPECT_EQ(objects[1]["saved_version"],
             nlohmann::json({{"side", "theirs"}, {"size", 12}, {"digest", "00ff"}}));
-  EXPECT_EQ(objects[1]["partition"], 2);
+  EXPECT_EQ(objects[1]["volume"], "2");
   EXPECT_EQ(objects[1]["unclassified"], true);
-  EXPECT_FALSE(objects[0].contains("partition"));
+  EXPECT_FALSE(objects[0].contains("volume"));
   EXPECT_EQ(objects[1]["our"]["xxh3"], "0000000000000abc");
   EXPECT_EQ(objects[1]["our"]["modified"], "17.000000003");
   EXPECT_EQ(objects[2]["topic"], "dependency");

@@ -64,7 +64,7 @@ void CollectReports(PlannedJob& job, JobOutcome& outcome) {
     const PlanOutcome& planned = volume->outcome();
     for (ReportEntry entry : planned.report.entries()) {
       if (entry.rescue) *entry.rescue += rescues_before;
-      entry.partition = volume->figures().number;
+      entry.volume = volume->figures().id.Text();
       outcome.report.Add(std::move(entry));
     }
     rescues_before += planned.rescues.size();
