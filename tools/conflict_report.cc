@@ -63,6 +63,12 @@ std::string ReportRecord::Words(const char* member) const {
   return text;
 }
 
+std::string ReportRecord::PathInVolume(const std::string& name) const {
+  const std::string prefix = Text("mounted_at");
+  if (prefix.empty() || !name.starts_with(prefix)) return name;
+  return name == prefix ? "/" : name.substr(prefix.size());
+}
+
 std::vector<std::string> ReportRecord::Paths() const {
   std::vector<std::string> paths = {Text("path")};
   if (json_.contains("other_paths") && json_["other_paths"].is_array()) {
@@ -142,7 +148,7 @@ Result<const ReportRecord*> ConflictReport::Find(const std::string& name) const 
   }
   if (saved > 1) {
     return Error{Errc::kInvalidArgument,
-                 fmt::format("{}: {} partitions saved a version of {}; mica rebase --show-conflict "
+                 fmt::format("{}: {} volumes saved a version of {}; mica rebase --show-conflict "
                              "{} tells the files",
                              file_.string(), saved, guest::DisplayText(name), file_.string())};
   }

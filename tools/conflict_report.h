@@ -25,6 +25,10 @@ class ReportRecord {
   [[nodiscard]] std::string Words(const char* member) const;  // "content, names"
   // All names of the object as bytes, its path first.
   [[nodiscard]] std::vector<std::string> Paths() const;
+  // The volume that has it, as it stands behind an image's name; empty for the whole disk.
+  [[nodiscard]] std::string Volume() const { return Text("volume"); }
+  // One of Paths() as that volume has it.
+  [[nodiscard]] std::string PathInVolume(const std::string& name) const;
   // Whether a person should look at it, or something was put away for them.
   [[nodiscard]] bool IsConflict() const;
   // Of the saved version; empty when the report does not tell.
@@ -44,7 +48,7 @@ class ConflictReport {
   // The worst first.
   [[nodiscard]] std::vector<const ReportRecord*> Conflicts() const;
   // The record of `path`, given as it is or as reports write it; one with a saved version before
-  // others. kNotFound; kInvalidArgument when several partitions saved one.
+  // others. kNotFound; kInvalidArgument when several volumes saved one.
   [[nodiscard]] Result<const ReportRecord*> Find(const std::string& path) const;
 
   // Where a file that the report names is now: under that name or, when everything has been moved

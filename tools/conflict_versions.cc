@@ -82,15 +82,14 @@ class Collector {
   // `identity`: the member of the summary that says which image it was.
   Result<void> Extract(const path& image, const char* identity, const path& file) {
     ImageSpec spec{image.string(), std::nullopt};
-    if (const std::string volume = record_.Text("volume"); !volume.empty()) {
-      spec.volume = guest::VolumeId::Parse(volume);
-    }
+    if (!record_.Volume().empty()) spec.volume = guest::VolumeId::Parse(record_.Volume());
     ASSIGN(const std::unique_ptr<GuestImage> opened, GuestImage::Open(context_, spec));
     if (identity != nullptr) TRY(CheckIdentity(opened->chain(), image, identity));
     guest::Volume& volume = opened->volume();
     Error missing{Errc::kNotFound, fmt::format("not in {}", image.string())};
     for (const std::string& name : record_.Paths()) {
-      const Result<uint64_t> inode = guest::ResolvePath(volume, name, guest::FinalSymlink::kKeep);
+      const Result<uint64_t> inode =
+          guest::ResolvePath(volume, record_.PathInVolume(name), guest::FinalSymlink::kKeep);
       if (inode) {
         TRY(rebase::CopyContent(volume, *inode, file));
         return {};

@@ -39,7 +39,7 @@ std::string ConflictText(const ConflictReport& report, const ReportRecord& recor
   std::string text =
       fmt::format("{:<7} {}{}: {}", record.Text("severity"), object ? "" : topic + " ",
                   record.Text("path"), record.Text("action"));
-  if (const std::string volume = record.Text("volume"); !volume.empty()) {
+  if (const std::string volume = record.Volume(); !volume.empty()) {
     text += fmt::format(" (volume {})", volume);
   }
   text += "\n";
@@ -81,11 +81,13 @@ void List(Output& output, const ConflictReport& report, const std::string& name)
 Error NothingSaved(const ConflictReport& report, const ReportRecord& record) {
   const std::string path = record.Text("path");
   if (const std::string beside = record.Text("saved_beside"); !beside.empty()) {
-    const std::string name = path.substr(0, path.rfind('/') + 1) + beside;
+    const std::string name = record.PathInVolume(path.substr(0, path.rfind('/') + 1) + beside);
+    std::string image = report.Locate(ResultOf(report)).string();
+    if (!record.Volume().empty()) image += ":" + record.Volume();
     return Error{Errc::kNotFound,
                  fmt::format("{}: expected a version saved outside of the image, found that a rule "
                              "had it put beside the file, as {}; mica cat {} {}",
-                             path, beside, report.Locate(ResultOf(report)).string(), name)};
+                             path, beside, image, name)};
   }
   const std::string detail = record.Text("detail");
   return Error{Errc::kNotFound,

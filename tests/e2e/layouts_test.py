@@ -17,6 +17,8 @@ from harness import mica, run  # noqa: E402
 DISK_BYTES = 48 * MIB
 BOOT_CODE = 64 * 512  # behind either table, before the first partition
 SWAP_SIGNATURE = 4086
+FSTAB = "# made by a test\n/dev/vda{} /var ext4 defaults 0 2\n"
+PASSWD = "root:x:0:0::/root:/bin/sh\n"
 KEY = b"LUKS\xba\xbe"
 
 
@@ -33,6 +35,8 @@ class Layouts:
         for number in (self.ROOT, self.DATA):
             disk.format(number, "mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=0")
             disk.debugfs(number, f"write {self.file('old')} shared")
+        disk.debugfs(self.ROOT, "mkdir etc", f"write {self.text('fstab', FSTAB.format(self.DATA))} etc/fstab",
+                     f"write {self.text('passwd', PASSWD)} etc/passwd")
         disk.fat_file(self.BOOT, self.file("entry"), "/entry")
         disk.write(self.OTHER, random.Random(1).randbytes(MIB))
         self.v1 = disk
@@ -43,11 +47,14 @@ class Layouts:
             self.v2.debugfs(number, f"write {self.file('patch')} patch")
             self.ours.debugfs(number, f"write {self.file('owner')} own")
 
-    def file(self, content):
-        path = self.path("file-" + content)
+    def text(self, name, content):
+        path = self.path("file-" + name)
         with open(path, "w", encoding="ascii") as file:
             file.write(content)
         return path
+
+    def file(self, content):
+        return self.text(content, content)
 
     def rebase(self, status=0):
         """Makes the VM of what `ours` is by now and rebases it onto `v2`; its messages."""
@@ -56,11 +63,14 @@ class Layouts:
         mica("convert", "-f", "raw", "-O", "mica", "-b", self.v1.path, self.ours.path, self.vm)
         return mica("rebase", self.vm, "--onto", self.v2.path, status=status).stderr
 
-    def volumes(self):
-        """Name -> what the report says of a volume."""
+    def entries(self, topic):
+        """Name -> what the report says of it."""
         with open(self.vm + ".report.jsonl", encoding="utf-8") as file:
             entries = [json.loads(line) for line in file]
-        return {entry["path"]: entry for entry in entries if entry.get("topic") == "volume"}
+        return {entry["path"]: entry for entry in entries if entry.get("topic") == topic}
+
+    def volumes(self):
+        return self.entries("volume")
 
     def result(self, image):
         raw = image + ".raw"
@@ -70,7 +80,29 @@ class Layouts:
     def check_merged(self, result):
         for number in (self.ROOT, self.DATA):
             result.check(number)
-            self.assertEqual(result.names(number), {"shared", "patch", "own"})
+            self.assertEqual(result.names(number) - {"etc"}, {"shared", "patch", "own"})
+
+    def test_policies_and_reports_speak_of_the_paths_of_the_guest(self):
+        """The data volume is /var, so what is in its /cache is dropped."""
+        self.ours.debugfs(self.DATA, "mkdir cache", f"write {self.file('cached')} cache/x")
+        self.rebase()
+        self.assertEqual(self.result(self.vm).names(self.DATA, "/cache"), set())
+        entries = self.entries("object")
+        self.assertEqual(entries["/var/cache/x"]["action"], "dropped")
+        self.assertEqual({"/own", "/var/own"} - set(entries), set())
+        mica("rebase", "--verify", self.vm + ".report.jsonl")
+
+    def test_an_account_with_a_new_number_owns_its_files_on_all_volumes(self):
+        for disk, name in ((self.ours, "mine"), (self.v2, "theirs")):
+            accounts = self.text("passwd-" + name, PASSWD + f"{name}:x:101:0::/:/bin/false\n")
+            disk.debugfs(self.ROOT, "rm etc/passwd", f"write {accounts} etc/passwd")
+        self.ours.debugfs(self.DATA, f"write {self.file('data')} data", "sif data uid 101")
+        self.rebase()
+        passwd = mica("cat", f"{self.vm}:{self.ROOT}", "/etc/passwd").stdout
+        number = next(line.split(":")[2] for line in passwd.splitlines() if line.startswith("mine:"))
+        self.assertNotEqual(number, "101")
+        [line] = [line for line in mica("ls", "-l", f"{self.vm}:{self.DATA}").stdout.splitlines() if "data" in line]
+        self.assertEqual(line.split()[2], number)
 
     def test_what_the_vm_alone_changed_is_kept(self):
         self.ours.fat_file(self.BOOT, self.file("mine"), "/mine")
@@ -136,7 +168,7 @@ class Layouts:
         for word in (*words, "stays on its master", self.vm):
             self.assertIn(word, message)
         result = self.result(self.vm)
-        self.assertEqual(result.names(self.ROOT), {"shared", "own"})
+        self.assertEqual(result.names(self.ROOT), {"etc", "shared", "own"})
 
     def test_a_hibernated_vm_is_refused(self):
         self.ours.write(self.SWAP, b"S1SUSPEND\0", at=SWAP_SIGNATURE)

@@ -60,4 +60,10 @@ Result<uint64_t> ResolvePath(Volume& volume, std::string_view path, FinalSymlink
   return trail.back();
 }
 
+std::string MountedPath(std::string_view mount_point, std::string_view path) {
+  std::string mounted(mount_point);
+  if (mounted.empty() || path != "/") mounted += path;
+  return mounted;
+}
+
 }  // namespace mica::guest

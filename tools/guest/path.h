@@ -18,4 +18,8 @@ inline constexpr int kSymlinksMax = 40;
 // first component that is missing; kLimit when symlinks lead nowhere.
 Result<uint64_t> ResolvePath(Volume& volume, std::string_view path, FinalSymlink final_symlink);
 
+// The guest's path of a volume's: "/home" and "/ann" are "/home/ann". Without a mount point it is
+// the volume's.
+std::string MountedPath(std::string_view mount_point, std::string_view path);
+
 }  // namespace mica::guest

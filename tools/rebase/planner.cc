@@ -74,13 +74,18 @@ Result<PlanOutcome> MakePlan(const PlanInput& input) {
   TRY(graph.Load());
   TRY(PairByName(graph));
   TRY(graph.Finish());
-  ASSIGN(const IdMapping ids, FindIds(input));
-  ReportIds(ids, outcome.report);
-  RenumberAll(graph, ids.map);
+  if (input.renumbered != nullptr) {
+    outcome.ids = *input.renumbered;
+  } else {
+    ASSIGN(const IdMapping ids, FindIds(input));
+    ReportIds(ids, outcome.report);
+    outcome.ids = ids.map;
+  }
+  RenumberAll(graph, outcome.ids);
   ASSIGN(const PackageUnits packages,
          FindPackageUnits({input.base_volume, input.our_volume, input.their_volume}, input.policy));
   ASSIGN(const ForcedSides link_groups, FindLinkGroups(graph));
-  MergeScene scene = {graph, packages, link_groups, ids.map, outcome};
+  MergeScene scene = {graph, packages, link_groups, outcome.ids, outcome};
   for (NodeIndex index = 0; index < graph.nodes().size(); ++index) TRY(DecideNode(scene, index));
   TRY(SettleTree(scene));
   TRY(ReportPackages(scene));

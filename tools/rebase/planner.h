@@ -14,6 +14,7 @@
 #include "tools/guest/change_set.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
+#include "tools/rebase/id_map.h"
 #include "tools/rebase/lineage.h"
 #include "tools/rebase/policy.h"
 #include "tools/rebase/report.h"
@@ -29,6 +30,8 @@ struct PlanInput {
   guest::Volume& their_volume;     // new master, the plan's target
   const Lineage& their_lineage;    // old master -> new master; the VM always keeps inodes
   const Policy& policy;
+  // What the volume with the account databases gave new numbers to; null: this is that volume.
+  const IdMap* renumbered = nullptr;
 };
 
 // A losing version whose bytes whoever carries out the plan stores outside the image.
@@ -43,6 +46,7 @@ struct PlanOutcome {
   Report report;
   std::vector<RescueItem> rescues;
   std::vector<std::string> regenerate;  // paths the guest has to rebuild
+  IdMap ids;                            // accounts with new numbers
 };
 
 // kCorrupt when a change set contradicts itself or the volumes, or when coverage fails; errors of

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/guest/path.h"
 #include "tools/rebase/policy_parse.h"
 
 namespace mica::rebase {
@@ -24,7 +25,18 @@ std::string Decision::Where(PolicyKey key) const {
   return fmt::format("{}:{}: {}", source.layer->name, source.rule->line, source.rule->pattern);
 }
 
+Policy Policy::MountedAt(std::string_view mount_point) const {
+  Policy policy = *this;
+  policy.mount_point_ = mount_point == "/" ? std::string_view() : mount_point;
+  return policy;
+}
+
 Decision Policy::Decide(std::string_view path, PathKind kind) const {
+  std::string mounted;
+  if (!mount_point_.empty()) {
+    mounted = guest::MountedPath(mount_point_, path);
+    path = mounted;
+  }
   Decision decision;
   size_t open = kPolicyKeyCount;  // keys no rule has decided yet; the last rule is asked first
   std::array<bool, kPolicyKeyCount> decided{};

@@ -104,6 +104,10 @@ class Policy {
   // Later layers win over earlier ones.
   void Push(PolicyLayer layer) { layers_.push_back(std::move(layer)); }
 
+  // The same rules for a volume that the guest mounts there: its paths begin at `mount_point`.
+  [[nodiscard]] Policy MountedAt(std::string_view mount_point) const;
+
+  // `path`: of the volume.
   [[nodiscard]] Decision Decide(std::string_view path, PathKind kind) const;
 
   // For people: one line a key that some rule decided, with the rule, or one line saying none does.
@@ -111,6 +115,7 @@ class Policy {
 
  private:
   std::vector<PolicyLayer> layers_;
+  std::string mount_point_;  // empty: "/"
 };
 
 }  // namespace mica::rebase

@@ -58,6 +58,15 @@ TEST(Policy, CancelTakesBackWhatCameBefore) {
   EXPECT_FALSE(policy.Decide("/srv/x", PathKind::kOther).matched());
 }
 
+TEST(Policy, SpeaksOfThePathsOfTheGuest) {
+  const Policy policy = Stack({{"a", "/var/cache/** one=drop\n/home one=keep\n"}});
+  const Policy var = policy.MountedAt("/var");
+  EXPECT_EQ(var.Decide("/cache/x", PathKind::kOther).one(), OneSided::kDrop);
+  EXPECT_EQ(var.Decide("/var/cache/x", PathKind::kOther).one(), OneSided::kNormal);
+  EXPECT_EQ(policy.MountedAt("/home").Decide("/", PathKind::kDirectory).one(), OneSided::kKeep);
+  EXPECT_EQ(policy.MountedAt("/").Decide("/var/cache/x", PathKind::kOther).one(), OneSided::kDrop);
+}
+
 TEST(Policy, PatternsWithBlanks) {
   const Policy policy = Stack({{"a", "\"/a b/*\" both=ours\n/c\\ d both=newer\n"}});
   EXPECT_EQ(policy.Decide("/a b/x", PathKind::kOther).both(), BothChanged::kOurs);

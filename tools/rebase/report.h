@@ -64,6 +64,7 @@ struct ReportEntry {
   std::string merger;            // the one that joined the two
   std::string package;           // whose unit decided, or which owns the path
   std::string volume;            // guest::VolumeId::Text of the one that has the path
+  std::string mounted_at;        // what `path` begins with that is not the volume's own
   std::string saved_beside;      // name of the losing version, in the directory of `path`
   std::optional<size_t> rescue;  // index of the losing version among the rescue items
   std::optional<VersionFacts> base_facts;

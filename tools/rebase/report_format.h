@@ -37,7 +37,7 @@ struct ReportContext {
 // One object a line, the last one {"summary": …}. Stable: members are added, never changed.
 //   topic path [path_escaped] [other_paths] kind ours theirs action severity [detail]
 //   [unclassified] [rule] [merger] [package] [saved] [saved_version] ({side, size, digest})
-//   [saved_beside] [volume] [base] [our] [their] ({size, modified, xxh3})
+//   [saved_beside] [volume] [mounted_at] [base] [our] [their] ({size, modified, xxh3})
 // and for findings of fit rules: topic ("rule") RuleName Severity Comment path value
 std::string FormatReportJson(const Report& report, const ReportContext& context);
 

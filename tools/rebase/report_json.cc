@@ -73,6 +73,7 @@ Json EntryJson(const ReportEntry& entry, const ReportContext& context) {
   }
   AddText(json, "saved_beside", entry.saved_beside);
   AddText(json, "volume", entry.volume);
+  AddText(json, "mounted_at", entry.mounted_at);
   AddFacts(json, "base", entry.base_facts);
   AddFacts(json, "our", entry.our_facts);
   AddFacts(json, "their", entry.their_facts);

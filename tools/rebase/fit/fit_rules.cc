@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/check.h"
+#include "tools/guest/path.h"
 #include "tools/rebase/policies/builtin.h"
 
 namespace mica::rebase {
@@ -247,7 +248,8 @@ const std::vector<FitRule>& BuiltinLinuxFitRules() {
 }
 
 Result<std::vector<FitFinding>> FindFits(const std::vector<FitRule>& rules,
-                                         const guest::ChangeSet& changes, guest::Volume& ours) {
+                                         const guest::ChangeSet& changes, guest::Volume& ours,
+                                         std::string_view mount_point) {
   std::vector<FitFinding> findings;
   for (const FitRule& rule : rules) {
     for (const guest::ChangedObject& change : changes.objects) {
@@ -255,9 +257,10 @@ Result<std::vector<FitFinding>> FindFits(const std::vector<FitRule>& rules,
       const PathKind kind =
           object.kind == guest::ObjectKind::kDirectory ? PathKind::kDirectory : PathKind::kOther;
       for (const guest::Name& name : change.after ? change.names_after : change.names_before) {
-        if (!rule.Matches(name.path, kind)) continue;
+        const std::string path = guest::MountedPath(mount_point, name.path);
+        if (!rule.Matches(path, kind)) continue;
         ASSIGN(std::optional<std::string> value, Examination(change, ours).Under(rule));
-        if (value) findings.push_back(FitFinding{&rule, name.path, std::move(*value)});
+        if (value) findings.push_back(FitFinding{&rule, path, std::move(*value)});
       }
     }
   }

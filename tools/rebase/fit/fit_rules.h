@@ -63,8 +63,10 @@ struct FitFinding {
 };
 
 // What the VM changed (old master -> VM) that rules speak of, in the order of the rules. `ours` is
-// read for rules about values.
+// read for rules about values. Rules speak of paths of the guest, which mounts the volume at
+// `mount_point` (empty: "/").
 Result<std::vector<FitFinding>> FindFits(const std::vector<FitRule>& rules,
-                                         const guest::ChangeSet& changes, guest::Volume& ours);
+                                         const guest::ChangeSet& changes, guest::Volume& ours,
+                                         std::string_view mount_point = {});
 
 }  // namespace mica::rebase

@@ -10,6 +10,8 @@
 #include "engine/chain_difference.h"
 #include "engine/jobs/drop_same.h"
 #include "formats/open_chain.h"
+#include "tools/guest/path.h"
+#include "tools/rebase/job/mount_points.h"
 #include "tools/rebase/job/rescue.h"
 #include "tools/rebase/job/stopwatch.h"
 #include "tools/rebase/job/volume_bytes.h"
@@ -24,6 +26,7 @@ using std::filesystem::path;
 struct PlannedJob {
   RebaseImages images;
   std::vector<std::unique_ptr<VolumeRebase>> volumes;
+  std::vector<std::string> mount_points;  // of each, as MountTable has them
   std::vector<CarriedVolume> carried;
   std::vector<ReportEntry> layout_entries;
 };
@@ -38,6 +41,30 @@ Result<T> OfGuest(Result<T> result) {
   return error;
 }
 
+// The volume with the root directory stands first: it has the accounts, whose new numbers the files
+// of all volumes get.
+Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const Policy& policy,
+                         PlannedJob& job) {
+  if (pairs.empty()) return {};
+  ASSIGN(const MountTable table, FindMountPoints(loop, *job.images.target));
+  const auto is_root = [&](const VolumePair& pair) { return table.IsRoot(pair.target); };
+  std::ranges::stable_partition(pairs, is_root);
+  const bool root_is_planned = is_root(pairs.front());
+  for (const VolumePair& pair : pairs) {
+    const std::string mount_point = table.PathOf(pair.target, pair.id);
+    const Policy here = policy.MountedAt(mount_point);
+    PlanContext context{here};
+    if (root_is_planned && !job.volumes.empty()) {
+      context.renumbered = &job.volumes.front()->outcome().ids;
+    }
+    ASSIGN(std::unique_ptr<VolumeRebase> volume,
+           OfGuest(VolumeRebase::Plan(loop, job.images, pair, context)));
+    job.volumes.push_back(std::move(volume));
+    job.mount_points.push_back(mount_point);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
   EventLoop& loop = host.loop();
   auto job = std::make_unique<PlannedJob>();
@@ -45,11 +72,7 @@ Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
   ASSIGN(job->images.touched_by_vm, SyncWait(loop, RangesAbove(*job->images.vm, 1)));
   ASSIGN(DiskLayout layout, MatchLayout(loop, job->images));
   job->layout_entries = std::move(layout.entries);
-  for (const VolumePair& pair : layout.volumes) {
-    ASSIGN(std::unique_ptr<VolumeRebase> volume,
-           OfGuest(VolumeRebase::Plan(loop, job->images, pair, input.policy)));
-    job->volumes.push_back(std::move(volume));
-  }
+  TRY(PlanVolumes(loop, layout.volumes, input.policy, *job));
   for (VolumePair& pair : layout.carried) {
     job->carried.emplace_back(loop, job->images, std::move(pair));
   }
@@ -60,16 +83,25 @@ Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
 void CollectReports(PlannedJob& job, JobOutcome& outcome) {
   for (ReportEntry& entry : job.layout_entries) outcome.report.Add(std::move(entry));
   size_t rescues_before = 0;
-  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    const PlanOutcome& planned = volume->outcome();
+  for (size_t i = 0; i < job.volumes.size(); ++i) {
+    const PlanOutcome& planned = job.volumes[i]->outcome();
+    const std::string& mount_point = job.mount_points[i];
     for (ReportEntry entry : planned.report.entries()) {
       if (entry.rescue) *entry.rescue += rescues_before;
-      entry.volume = volume->figures().id.Text();
+      entry.volume = job.volumes[i]->figures().id.Text();
+      entry.mounted_at = mount_point;
+      if (entry.topic == Topic::kObject) {
+        entry.path = guest::MountedPath(mount_point, entry.path);
+        for (std::string& other : entry.other_paths) {
+          other = guest::MountedPath(mount_point, other);
+        }
+      }
       outcome.report.Add(std::move(entry));
     }
     rescues_before += planned.rescues.size();
-    outcome.regenerate.insert(outcome.regenerate.end(), planned.regenerate.begin(),
-                              planned.regenerate.end());
+    for (const std::string& path : planned.regenerate) {
+      outcome.regenerate.push_back(guest::MountedPath(mount_point, path));
+    }
   }
 }
 
@@ -185,9 +217,11 @@ Result<std::unique_ptr<PlannedJob>> PlanAndReport(Host& host, const JobInput& in
 Result<void> Predict(Host& host, const JobInput& input, JobOutcome& outcome) {
   const Stopwatch watch(outcome.total_seconds);
   ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome));
-  for (const std::unique_ptr<VolumeRebase>& volume : job->volumes) {
-    ASSIGN(std::vector<FitFinding> found, OfGuest(FindFits(input.fit_rules, volume->our_changes(),
-                                                           volume->VolumeOf(Side::kOurs))));
+  for (size_t i = 0; i < job->volumes.size(); ++i) {
+    VolumeRebase& volume = *job->volumes[i];
+    ASSIGN(std::vector<FitFinding> found,
+           OfGuest(FindFits(input.fit_rules, volume.our_changes(), volume.VolumeOf(Side::kOurs),
+                            job->mount_points[i])));
     std::ranges::move(found, std::back_inserter(outcome.findings));
   }
   CollectFigures(*job, outcome);

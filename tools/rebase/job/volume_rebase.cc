@@ -57,7 +57,7 @@ Result<void> VolumeRebase::DiffTheirs() {
 
 Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, RebaseImages& images,
                                                          const VolumePair& pair,
-                                                         const Policy& policy) {
+                                                         const PlanContext& context) {
   std::unique_ptr<VolumeRebase> rebase(new VolumeRebase(loop, images, pair));
   TRY(rebase->OpenVolumes());
   TRY(rebase->DiffOurs());
@@ -69,7 +69,8 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
                         rebase->ours_->volume(),
                         rebase->patch_->target().volume(),
                         *rebase->their_diff_->lineage,
-                        policy};
+                        context.policy,
+                        context.renumbered};
   ASSIGN(rebase->outcome_, MakePlan(input));
   return rebase;
 }

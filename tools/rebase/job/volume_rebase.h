@@ -17,6 +17,12 @@
 
 namespace mica::rebase {
 
+// How the files of a volume are looked at. All borrowed for the time of the call.
+struct PlanContext {
+  const Policy& policy;
+  const IdMap* renumbered = nullptr;  // PlanInput has it
+};
+
 enum class FileSystemCheck : uint8_t { kRun, kSkip };
 
 struct VerifyOptions {
@@ -44,7 +50,8 @@ class VolumeRebase {
   // Diffs and plans; writes nothing but the caches that images ask for. Borrows loop and images.
   // Errors of VolumePatch::Open.
   static Result<std::unique_ptr<VolumeRebase>> Plan(EventLoop& loop, RebaseImages& images,
-                                                    const VolumePair& pair, const Policy& policy);
+                                                    const VolumePair& pair,
+                                                    const PlanContext& context);
 
   [[nodiscard]] PlanOutcome& outcome() noexcept { return outcome_; }
   [[nodiscard]] const guest::ChangeSet& our_changes() const noexcept { return our_diff_.changes; }
