@@ -40,7 +40,8 @@ Check Compare(std::string what, const std::string& reported, const std::string& 
 
 // What a second plan cannot know (where losing versions were saved), and what reports of earlier
 // versions have not.
-constexpr const char* kNotCompared[] = {"saved", "saved_version", "volume", "mounted_at", "unclassified"};
+constexpr const char* kNotCompared[] = {"saved", "saved_version", "volume", "mounted_at",
+                                        "unclassified"};
 
 // The entries of a report, one a line.
 std::vector<std::string> Entries(std::string_view report) {
