@@ -12,12 +12,16 @@
 namespace mica::nbd {
 namespace {
 
-// What a crowd of idle clients may cost; a sanitizer keeps a multiple of it for itself.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kCrowdBytesMax = 256u << 20;  // ASan's quarantine, TSan's shadow
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)  // clang's way to tell
+constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
 #else
-constexpr uint64_t kCrowdBytesMax = 64u << 20;
+constexpr bool kSanitized = false;
 #endif
+
+// What a crowd of idle clients may cost; a sanitizer keeps a multiple of it for itself.
+constexpr uint64_t kCrowdBytesMax = uint64_t{kSanitized ? 256 : 64} << 20;
 
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");

@@ -75,9 +75,15 @@ TEST(Compare, AgreesWithMatchingOnRandomPatterns) {
     for (const std::string& path : paths) {
       const bool in_a = a.Matches(path, PathKind::kDirectory);
       const bool in_b = b.Matches(path, PathKind::kDirectory);
-      if (in_a) EXPECT_FALSE(MatchesNothing(a)) << first << " " << path;
-      if (in_a && in_b) EXPECT_TRUE(Overlap(a, b)) << first << " " << second << " " << path;
-      if (in_b && !in_a) EXPECT_FALSE(Covers(a, b)) << first << " " << second << " " << path;
+      if (in_a) {
+        EXPECT_FALSE(MatchesNothing(a)) << first << " " << path;
+      }
+      if (in_a && in_b) {
+        EXPECT_TRUE(Overlap(a, b)) << first << " " << second << " " << path;
+      }
+      if (in_b && !in_a) {
+        EXPECT_FALSE(Covers(a, b)) << first << " " << second << " " << path;
+      }
     }
   }
 }
