@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "formats/identity_text.h"
 #include "tools/guest/disk.h"
 #include "tools/guest/ext4/view.h"
 #include "tools/guest/fstab.h"
@@ -26,12 +27,9 @@ std::string LowerCaseGuid(const guest::Guid& guid) {
 }
 
 std::string UuidOf(guest::Ext4View& view) {
-  std::string text;
-  for (const uint8_t byte : view.volume().fs()->super->s_uuid) {
-    text += fmt::format("{:02x}", byte);
-  }
-  for (const size_t at : {size_t{20}, size_t{16}, size_t{12}, size_t{8}}) text.insert(at, "-");
-  return text;
+  Uuid uuid;
+  std::ranges::copy(view.volume().fs()->super->s_uuid, uuid.begin());
+  return UuidText(uuid);
 }
 
 Result<std::string> ReadFstab(guest::Ext4View& view) {
