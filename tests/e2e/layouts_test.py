@@ -92,6 +92,17 @@ class Layouts:
         self.assertEqual({"/own", "/var/own"} - set(entries), set())
         mica("rebase", "--verify", self.vm + ".report.jsonl")
 
+    def test_a_conflict_on_a_mounted_volume_is_found_in_that_volume(self):
+        for disk, words in ((self.ours, "mine"), (self.v2, "theirs")):
+            disk.debugfs(self.DATA, "rm shared", f"write {self.file(words)} shared")
+        self.rebase(status=3)
+        show = ("rebase", "--show-conflict", self.vm + ".report.jsonl", "/var/shared")
+        self.assertEqual(mica(*show).stdout, "theirs")
+        mica(*show, "--to", self.path("versions"))
+        for name, words in (("base", "old"), ("ours", "mine"), ("theirs", "theirs")):
+            with open(os.path.join(self.path("versions"), name), encoding="ascii") as file:
+                self.assertEqual(file.read(), words)
+
     def test_an_account_with_a_new_number_owns_its_files_on_all_volumes(self):
         for disk, name in ((self.ours, "mine"), (self.v2, "theirs")):
             accounts = self.text("passwd-" + name, PASSWD + f"{name}:x:101:0::/:/bin/false\n")
