@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/base/lines.h"
 #include "engine/digest.h"
 #include "tools/guest/text.h"
 #include "tools/read_pieces.h"
@@ -82,6 +83,10 @@ std::vector<std::string> ReportRecord::Paths() const {
   return paths;
 }
 
+std::string ConflictReport::Fact(const char* name) const {
+  return TextIn(summary_, name);
+}
+
 bool ReportRecord::IsConflict() const {
   return RankOf(*this) >= static_cast<size_t>(rebase::Severity::kWarn) || json_.contains("saved") ||
          json_.contains("saved_beside");
@@ -112,9 +117,7 @@ Result<ConflictReport> ConflictReport::Read(const path& file) {
                     file.string())};
   }
   while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    Json line = Json::parse(text.substr(0, end), nullptr, false);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    Json line = Json::parse(TakeLine(text), nullptr, false);
     if (line.is_object() && line.contains("action")) report.records_.emplace_back(std::move(line));
   }
   return report;

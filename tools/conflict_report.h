@@ -45,6 +45,8 @@ class ConflictReport {
   static Result<ConflictReport> Read(const std::filesystem::path& file);
 
   [[nodiscard]] const nlohmann::json& summary() const noexcept { return summary_; }
+  // A member of the summary that is text; empty when there is none.
+  [[nodiscard]] std::string Fact(const char* name) const;
   // The worst first.
   [[nodiscard]] std::vector<const ReportRecord*> Conflicts() const;
   // The record of `path`, given as it is or as reports write it; one with a saved version before

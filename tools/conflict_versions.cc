@@ -21,12 +21,6 @@ namespace {
 using Json = nlohmann::json;
 using std::filesystem::path;
 
-std::string FactOf(const ConflictReport& report, const char* name) {
-  const Json& summary = report.summary();
-  return summary.contains(name) && summary[name].is_string() ? summary[name].get<std::string>()
-                                                             : std::string();
-}
-
 class Collector {
  public:
   Collector(Context& context, const ConflictReport& report, const ReportRecord& record, path folder)
@@ -34,11 +28,11 @@ class Collector {
 
   std::vector<ConflictVersion> Run() {
     // With -o the VM's own delta has stayed where it was.
-    const std::string kept = FactOf(report_, "kept");
-    const path ours = report_.Locate(kept.empty() ? FactOf(report_, "vm") : kept);
+    const std::string kept = report_.Fact("kept");
+    const path ours = report_.Locate(kept.empty() ? report_.Fact("vm") : kept);
     Add("base", BaseOf(ours), "base_identity");
     Add("ours", ours, nullptr);
-    Add("theirs", report_.Locate(FactOf(report_, "onto")), "onto_identity");
+    Add("theirs", report_.Locate(report_.Fact("onto")), "onto_identity");
     return std::move(versions_);
   }
 
@@ -120,8 +114,8 @@ class Collector {
 }  // namespace
 
 std::string ResultOf(const ConflictReport& report) {
-  const std::string delta = FactOf(report, "delta");
-  return delta.empty() ? FactOf(report, "quarantined") : delta;
+  const std::string delta = report.Fact("delta");
+  return delta.empty() ? report.Fact("quarantined") : delta;
 }
 
 Result<std::vector<ConflictVersion>> CollectVersions(Context& context, const ConflictReport& report,

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "engine/base/lines.h"
 #include "tools/rebase/job/cache_file.h"
 #include "tools/report_tail.h"
 #include "tools/scratch_folder.h"
@@ -47,9 +48,7 @@ constexpr const char* kNotCompared[] = {"saved", "saved_version", "volume", "mou
 std::vector<std::string> Entries(std::string_view report) {
   std::vector<std::string> entries;
   while (!report.empty()) {
-    const size_t end = std::min(report.find('\n'), report.size());
-    Json line = Json::parse(report.substr(0, end), nullptr, false);
-    report.remove_prefix(std::min(end + 1, report.size()));
+    Json line = Json::parse(TakeLine(report), nullptr, false);
     if (!line.is_object() || line.contains("summary")) continue;
     for (const char* const name : kNotCompared) line.erase(name);
     entries.push_back(line.dump(-1, ' ', false, Json::error_handler_t::replace));

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "engine/base/lines.h"
+
 namespace mica {
 
 namespace {
@@ -33,9 +35,7 @@ void Unclassified::Add(std::string_view report) {
   ++vms_;
   std::map<std::string, uint64_t> here;
   while (!report.empty()) {
-    const size_t end = std::min(report.find('\n'), report.size());
-    const nlohmann::json record = nlohmann::json::parse(report.substr(0, end), nullptr, false);
-    report.remove_prefix(std::min(end + 1, report.size()));
+    const nlohmann::json record = nlohmann::json::parse(TakeLine(report), nullptr, false);
     const bool object = record.is_object() && record.contains("ours") && record.contains("path");
     if (!object || record["ours"].empty() || !record["path"].is_string()) continue;
     ++changes_;

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/base/lines.h"
+#include "tools/guest/text.h"
+
 namespace mica::guest {
 
 namespace {
@@ -39,14 +42,6 @@ std::string Unescape(std::string_view word) {
   return text;
 }
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
 std::string_view Unquoted(std::string_view value) {
   if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
     value = value.substr(1, value.size() - 2);
@@ -72,8 +67,7 @@ bool IsDevice(std::string_view source, const VolumeId& id) {
 std::vector<FstabEntry> ParseFstab(std::string_view text) {
   std::vector<FstabEntry> entries;
   while (!text.empty() && entries.size() < kEntriesMax) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    std::string_view line = TakeLine(text);
     FstabEntry entry;
     entry.source = Unescape(TakeWord(line));
     entry.mount_point = Unescape(TakeWord(line));
@@ -96,7 +90,7 @@ bool IsNamed(const FstabEntry& entry, const VolumeNames& volume) {
   if (value.empty()) return false;
   if (key == "UUID") return LowerCase(value) == volume.uuid;
   if (key == "LABEL") return value == volume.label;
-  if (key == "PARTUUID") return LowerCase(value) == volume.part_uuid;
+  if (key == "PARTUUID") return LowerCase(value) == LowerCase(volume.part_uuid);
   return key == "PARTLABEL" && value == volume.part_label;
 }
 

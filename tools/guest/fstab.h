@@ -23,7 +23,7 @@ struct VolumeNames {
   VolumeId id;
   std::string uuid;       // of the file system, lower case
   std::string label;      // of the file system
-  std::string part_uuid;  // GPT, lower case
+  std::string part_uuid;  // GPT
   std::string part_label;
 };
 

@@ -58,6 +58,14 @@ std::string UnescapeText(std::string_view text) {
   return name;
 }
 
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
 std::string DisplayText(std::string_view name) {
   return IsPlainText(name) ? std::string(name) : EscapeText(name);
 }

@@ -19,6 +19,9 @@ std::string EscapeText(std::string_view name);
 // The bytes that EscapeText made `text` of. What it cannot have made stays as it is.
 std::string UnescapeText(std::string_view text);
 
+// With the letters A to Z as a to z; all else stays.
+std::string LowerCase(std::string_view text);
+
 // For people: the name as it is when it is plain text, else escaped.
 std::string DisplayText(std::string_view name);
 

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "engine/base/lines.h"
 #include "tools/rebase/mergers/registry.h"
 #include "tools/rebase/policies/builtin.h"
 
@@ -137,9 +138,7 @@ PolicyLines ParsePolicyLines(std::string_view name, std::string_view text) {
   PolicyLines lines;
   lines.layer.name = name;
   for (int number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
+    std::string_view line = TakeLine(text);
     while (!line.empty() && IsBlank(line.back()) && !line.ends_with("\\ ")) line.remove_suffix(1);
     SkipBlanks(line);
     if (line.empty() || line.front() == '#') continue;

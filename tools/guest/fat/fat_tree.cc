@@ -7,6 +7,7 @@
 
 #include "engine/digest.h"
 #include "tools/guest/fat/fat_layout.h"
+#include "tools/guest/text.h"
 #include "tools/guest/utf16.h"
 
 namespace mica::guest {
@@ -32,11 +33,7 @@ std::string ShortName(ConstBytes entry) {
   const auto part = [entry](size_t offset, size_t length, uint8_t lower_case) {
     std::string text(AsText(entry.subspan(offset, length)));
     while (!text.empty() && text.back() == ' ') text.pop_back();
-    if ((static_cast<uint8_t>(entry[12]) & lower_case) == 0) return text;
-    for (char& c : text) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
-    return text;
+    return (static_cast<uint8_t>(entry[12]) & lower_case) == 0 ? text : LowerCase(text);
   };
   const std::string name = part(0, 8, 0x08);
   const std::string extension = part(8, 3, 0x10);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/check.h"
+#include "engine/base/lines.h"
 #include "tools/guest/path.h"
 #include "tools/rebase/policies/builtin.h"
 
@@ -146,9 +147,8 @@ std::optional<std::string> ValueOf(std::string_view text, std::string_view key) 
   };
   std::optional<std::string> value;
   while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = trim(text.substr(0, std::min(end, text.find('#'))));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    const std::string_view whole = TakeLine(text);
+    const std::string_view line = trim(whole.substr(0, whole.find('#')));
     if (!line.starts_with(key)) continue;
     const std::string_view rest = line.substr(key.size());
     const std::string_view after = trim(rest);

@@ -18,12 +18,8 @@ using guest::DiskVolume;
 
 constexpr uint64_t kFstabBytesMax = 64 << 10;
 
-std::string LowerCaseGuid(const guest::Guid& guid) {
-  std::string text = guid.empty() ? std::string() : guid.ToString();
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
+std::string PartUuidOf(const guest::Partition& partition) {
+  return partition.unique.empty() ? std::string() : partition.unique.ToString();
 }
 
 std::string UuidOf(guest::Ext4View& view) {
@@ -73,10 +69,9 @@ Result<MountTable> FindMountPoints(EventLoop& loop, BlockDevice& disk) {
         continue;
       }
     }
-    others.emplace_back(
-        guest::VolumeNames{volume.id, UuidOf(**view), volume.label,
-                           LowerCaseGuid(volume.partition.unique), volume.partition.name},
-        &volume);
+    others.emplace_back(guest::VolumeNames{volume.id, UuidOf(**view), volume.label,
+                                           PartUuidOf(volume.partition), volume.partition.name},
+                        &volume);
   }
   for (const auto& [names, volume] : others) {
     const auto entry = std::ranges::find_if(
