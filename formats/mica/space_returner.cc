@@ -24,7 +24,7 @@ void SpaceReturner::NoteSpare() noexcept {
 uint64_t SpaceReturner::TakeSurplus() noexcept {
   const uint64_t much = std::max<uint64_t>(image_.slots.high_water() / kBusyPart, kRunSlotsMax);
   const uint64_t surplus = std::exchange(spare_low_, space_.Spare());
-  return !unsupported_ && HasWork() && surplus >= much ? surplus : 0;
+  return HasWork() && surplus >= much ? surplus : 0;
 }
 
 Async<void> SpaceReturner::PunchFreeRuns(uint64_t keep_slots) {
