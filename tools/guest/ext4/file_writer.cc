@@ -126,6 +126,31 @@ Result<void> FileWriter::ZeroUncovered(const FileExtent& extent, ByteRange data_
   return zero(std::max(extent.logical, covered_end), extent.end());
 }
 
+// The rest of it stays unwritten: it may lie beyond the end of the file, where nothing else is
+// allowed.
+Result<void> FileWriter::MarkWritten(const FileExtent& unwritten, ByteRange blocks,
+                                     ByteRange data_range, std::vector<FileExtent>& extents) {
+  const auto part = [&](uint64_t begin, uint64_t end) {
+    begin = std::max(begin, unwritten.logical);
+    end = std::min(end, unwritten.end());
+    FileExtent extent = unwritten;
+    extent.logical = begin;
+    extent.physical += begin - unwritten.logical;
+    extent.length = end > begin ? end - begin : 0;
+    return extent;
+  };
+  const auto append = [&extents](const FileExtent& extent) {
+    if (extent.length != 0) AppendExtent(extents, extent);
+  };
+  append(part(0, blocks.offset));
+  FileExtent written = part(blocks.offset, blocks.end());
+  written.unwritten = false;
+  TRY(ZeroUncovered(written, data_range));
+  append(written);
+  append(part(blocks.end(), UINT64_MAX));
+  return {};
+}
+
 Result<void> FileWriter::MapBlocks(uint64_t first, uint64_t end, ByteRange data_range) {
   std::vector<FileExtent> extents;
   extents.reserve(map_.extents.size() + 1);
@@ -143,9 +168,9 @@ Result<void> FileWriter::MapBlocks(uint64_t first, uint64_t end, ByteRange data_
       TRY(fill_until(extent.logical));
       at = extent.end();
       if (extent.unwritten) {
-        TRY(ZeroUncovered(extent, data_range));
-        extent.unwritten = false;
+        TRY(MarkWritten(extent, RangeBetween(first, end), data_range, extents));
         changed = true;
+        continue;
       }
     } else if (extent.logical >= end) {
       TRY(fill_until(end));

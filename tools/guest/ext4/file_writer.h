@@ -40,6 +40,8 @@ class FileWriter {
   // Makes [first, end) of the file's blocks mapped and written; new blocks that `data_range`
   // (bytes) does not cover whole are zeroed.
   Result<void> MapBlocks(uint64_t first, uint64_t end, ByteRange data_range);
+  Result<void> MarkWritten(const FileExtent& unwritten, ByteRange blocks, ByteRange data_range,
+                           std::vector<FileExtent>& extents);
   Result<void> FillHole(std::vector<FileExtent>& extents, ByteRange hole, ByteRange data_range);
   // A place for the block at `logical` in a cluster the file has already (bigalloc); length 0:
   // none.
