@@ -26,7 +26,7 @@ class Applier {
         writer_(input.target, {.now = options.now, .generation_seed = options.generation_seed}) {}
 
   Result<ApplyResult> Run() {
-    ASSIGN(work_, FindNameWork(input_.plan, input_.index, input_.target));
+    ASSIGN(work_, FindNameWork(input_.plan, input_.names, input_.target));
     result_.inodes.assign(work_.size(), 0);
     for (size_t i = 0; i < work_.size(); ++i) {
       if (work_[i].inode && !work_[i].deleted) result_.inodes[i] = *work_[i].inode;
@@ -172,12 +172,14 @@ Result<void> Applier::RemoveDirectories() {
   for (size_t i = 0; i < work_.size(); ++i) {
     if (work_[i].lost.empty() || !work_[i].was_directory) continue;
     ASSIGN(const size_t depth,
-           DepthOf(input_.index, input_.target.root(), *Planned(i).target_inode));
+           DepthOf(input_.names, input_.target.root(), *Planned(i).target_inode));
     by_depth.emplace_back(depth, i);
   }
   std::ranges::sort(by_depth, std::greater<>());
   for (const auto& [depth, i] : by_depth) {
     TRY(Remove(work_[i].lost.front()));
+    // Its number may become that of something which is no directory.
+    touched_.erase(*Planned(i).target_inode);
     if (work_[i].deleted) TRY(ObjectDone());
   }
   return {};

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/base/result.h"
-#include "tools/guest/ext4/index.h"
+#include "tools/guest/ext4/apply_names.h"
 #include "tools/guest/ext4/volume.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
@@ -20,8 +20,8 @@ namespace mica::guest {
 // All borrowed for the time of the call.
 struct ApplyInput {
   const Plan& plan;
-  Ext4Volume& target;      // open for writing
-  const Ext4Index& index;  // of `target` as it is before
+  Ext4Volume& target;  // open for writing
+  TargetNames names;
   Volume& ours;
 };
 

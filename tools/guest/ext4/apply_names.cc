@@ -41,8 +41,8 @@ Result<std::optional<uint64_t>> ExistingDirectory(const Plan& plan, const Direct
 
 class Finder {
  public:
-  Finder(const Plan& plan, const Ext4Index& index, Volume& target)
-      : plan_(plan), index_(index), target_(target) {}
+  Finder(const Plan& plan, const TargetNames& names, Volume& target)
+      : plan_(plan), names_(names), target_(target) {}
 
   Result<NameWork> Find(const PlannedObject& planned) {
     NameWork work;
@@ -66,10 +66,8 @@ class Finder {
     const uint64_t inode = *planned.target_inode;
     ASSIGN(const Object object, target_.Stat(inode));
     work.was_directory = object.kind == ObjectKind::kDirectory;
-    std::set<TargetName> current;
-    for (const IndexName& name : index_.NamesOf(static_cast<uint32_t>(inode))) {
-      current.insert({name.parent, std::string(name.leaf)});
-    }
+    const std::vector<TargetName> names = names_(inode);
+    std::set<TargetName> current(names.begin(), names.end());
     if (current.empty()) {
       return BadPlan(fmt::format("inode {} of the target has no name", inode));
     }
@@ -85,17 +83,27 @@ class Finder {
   }
 
   const Plan& plan_;
-  const Ext4Index& index_;
+  const TargetNames& names_;
   Volume& target_;
 };
 
 }  // namespace
 
-Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const Ext4Index& index,
+TargetNames NamesIn(const Ext4Index& index) {
+  return [&index](uint64_t inode) {
+    std::vector<TargetName> names;
+    for (const IndexName& name : index.NamesOf(static_cast<uint32_t>(inode))) {
+      names.push_back({name.parent, std::string(name.leaf)});
+    }
+    return names;
+  };
+}
+
+Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const TargetNames& names,
                                            Volume& target) {
   std::vector<NameWork> all;
   all.reserve(plan.objects.size());
-  Finder finder(plan, index, target);
+  Finder finder(plan, names, target);
   for (const PlannedObject& planned : plan.objects) {
     ASSIGN(NameWork work, finder.Find(planned));
     all.push_back(std::move(work));
@@ -103,12 +111,12 @@ Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const Ext4Index& in
   return all;
 }
 
-Result<size_t> DepthOf(const Ext4Index& index, uint64_t root, uint64_t inode) {
+Result<size_t> DepthOf(const TargetNames& names, uint64_t root, uint64_t inode) {
   size_t depth = 0;
   while (inode != root) {
-    const auto names = index.NamesOf(static_cast<uint32_t>(inode));
-    if (names.empty()) return depth;
-    inode = names.front().parent;
+    const std::vector<TargetName> of_inode = names(inode);
+    if (of_inode.empty()) return depth;
+    inode = of_inode.front().directory;
     if (++depth > kDepthMax) return Error{Errc::kCorrupt, "directories of the target form a loop"};
   }
   return depth;

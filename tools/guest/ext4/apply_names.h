@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@ struct TargetName {
   friend auto operator<=>(const TargetName&, const TargetName&) = default;
 };
 
+// All names of an inode of the target as it is before; none for the root.
+using TargetNames = std::function<std::vector<TargetName>(uint64_t inode)>;
+
+// As an index of the target has them. Borrows the index.
+TargetNames NamesIn(const Ext4Index& index);
+
 // What is to be done with the names of one planned object.
 struct NameWork {
   // The object of the target that becomes the planned one; none: it is made, and an object of the
@@ -37,10 +44,10 @@ struct NameWork {
 
 // One per planned object, in order. kInvalidArgument when the plan names objects that are not
 // there.
-Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const Ext4Index& index,
+Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const TargetNames& names,
                                            Volume& target);
 
 // How many directories lie above an inode of the target. kCorrupt for a loop.
-Result<size_t> DepthOf(const Ext4Index& index, uint64_t root, uint64_t inode);
+Result<size_t> DepthOf(const TargetNames& names, uint64_t root, uint64_t inode);
 
 }  // namespace mica::guest

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tools/guest/ext4/apply_test_support.h"
+#include "tools/guest/ext4/diff_test_changes.h"
 #include "tools/guest/ext4/diff_test_support.h"
 #include "tools/guest/ext4/walk.h"
 
@@ -79,7 +81,7 @@ class ApplyTest : public ::testing::Test {
     const auto target = OpenVolume(result_, Ext4Access::kReadWrite);
     const auto ours = OpenVolume(vm_);
     const auto index = BuildIndex(target->volume->fs(), target->volume->io());
-    const auto done = ApplyPlan({plan, *target->volume, *index, *ours->volume}, options);
+    const auto done = ApplyPlan({plan, *target->volume, NamesIn(*index), *ours->volume}, options);
     EXPECT_FALSE(done);
     return done ? Error{Errc::kIo, ""} : done.error();
   }
@@ -113,6 +115,38 @@ TEST_F(ApplyTest, ATreeIsDeletedWhateverTheOrderOfThePlan) {
   Plan plan{{Existing("/a"), Existing("/a/b"), Existing("/a/one"), Existing("/a/b/two")}};
   testing::ApplyAndVerify(plan, master_, result_, vm_);
   EXPECT_THAT(ListResult("/"), ElementsAre("blob", "c", "link", "lost+found"));
+}
+
+TEST_F(ApplyTest, AWriteIntoPreallocatedBlocksLeavesTheRestOfThemUnwritten) {
+  // Only unwritten blocks may lie beyond the end of a file.
+  if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: loop mounts need root";
+  const std::string grown = folder_.Path("grown");
+  Shell(fmt::format("yes 0123456 | head -c 6000 > {}", grown));
+  testing::Debugfs(vm_, fmt::format("cd a\nrm one\nwrite {} one", grown));
+  {
+    const testing::LoopMount mount(master_, folder_.Path("mnt"));
+    ASSERT_TRUE(mount.mounted());
+    const std::string file = mount.path() + "/a/one";
+    Shell(fmt::format("head -c 4096 {} > {} && fallocate -n -l 32768 {}", grown, file, file));
+  }
+  CopyImage(master_, result_);
+  Plan plan{{Existing("/a/one")}};
+  plan.objects[0].names = {In(InodeIn(master_, "/a"), "one")};
+  plan.objects[0].content = OursContent{InodeIn(vm_, "/a/one"), {{ByteRange{4096, 1904}}}};
+  testing::ApplyAndVerify(plan, master_, result_, vm_);
+}
+
+TEST_F(ApplyTest, TheNumberOfADeletedDirectoryMayBecomeThatOfAnAttribute) {
+  const std::string tree = folder_.Path("deep");
+  Shell(fmt::format("mkdir -p {0}/b/d && echo 1 > {0}/b/d/file", tree));
+  Shell(fmt::format("mke2fs -q -t ext4 -b 4096 -O ea_inode -d {} {} 16M", tree, master_));
+  CopyImage(master_, result_);
+  PlannedObject file;
+  file.attributes.mode = 0640;
+  file.attributes.xattrs["user.long"] = std::string(9000, 'x');
+  file.names = {In(EXT2_ROOT_INO, "new")};
+  Plan plan{{Existing("/b"), Existing("/b/d"), Existing("/b/d/file"), file}};
+  testing::ApplyAndVerify(plan, master_, result_, vm_);
 }
 
 TEST_F(ApplyTest, NewDirectoriesAreMadeFromTheTop) {
@@ -157,7 +191,7 @@ TEST_F(ApplyTest, ProgressEndsComplete) {
   const auto ours = OpenVolume(vm_);
   const auto index = BuildIndex(target->volume->fs(), target->volume->io());
   ApplyProgress last;
-  const auto done = ApplyPlan({plan, *target->volume, *index, *ours->volume},
+  const auto done = ApplyPlan({plan, *target->volume, NamesIn(*index), *ours->volume},
                               {.progress = [&](const ApplyProgress& now) { last = now; }});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->bytes_written, 700000U);

@@ -85,7 +85,8 @@ Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& 
   writable.access = guest::Ext4Access::kReadWrite;
   ASSIGN(const std::unique_ptr<guest::Ext4Volume> volume,
          guest::Ext4Volume::Open(device, writable));
-  const guest::ApplyInput input{outcome_.plan, *volume, *target_index, ours_->volume()};
+  const guest::ApplyInput input{outcome_.plan, *volume, guest::NamesIn(*target_index),
+                                ours_->volume()};
   ASSIGN(applied_, guest::ApplyPlan(input, options));
   return volume->Close();
 }

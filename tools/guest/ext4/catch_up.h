@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Catching up: a volume on which one plan was carried out becomes what a later plan for the same
+// target says, by touching only what the two say differently. How a rebase that was prepared while
+// the VM ran is finished when it is off.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "tools/guest/ext4/apply_names.h"
+#include "tools/guest/ext4/content_since.h"
+#include "tools/guest/plan.h"
+
+namespace mica::guest {
+
+// A plan that was carried out, and for each of its objects the inode in the volume; 0: deleted.
+struct CarriedOut {
+  const Plan& plan;
+  const std::vector<uint64_t>& inodes;
+};
+
+// What became of the content of the VM's inode since the earlier plan; ContentSince::Of.
+using ContentChangeOf = std::function<Result<std::optional<ContentChange>>(uint64_t ours_inode)>;
+
+struct CatchUp {
+  Plan plan;  // its target is the volume that the earlier plan was carried out on
+  // For each object of the later plan: the step in `plan` that makes it so, or else the inode that
+  // is so already (0: deleted).
+  struct Object {
+    std::optional<size_t> step;
+    uint64_t inode = 0;
+  };
+  std::vector<Object> objects;
+};
+
+// kMismatch, saying of what, for an object that cannot be made from the earlier state: bytes of the
+// target that the earlier plan has overwritten. Then the later plan is carried out from the start.
+Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
+                            const ContentChangeOf& changed);
+
+// The names in the volume after the earlier plan; `target` has those before it. Borrows nothing
+// but what `target` does.
+TargetNames NamesAfter(const CarriedOut& earlier, TargetNames target);
+
+}  // namespace mica::guest
