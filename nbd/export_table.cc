@@ -40,14 +40,36 @@ std::shared_ptr<ServedExport> ExportTable::Remove(std::string_view name) {
   return removed;
 }
 
-std::shared_ptr<ServedExport> ExportTable::FindServed(std::string_view name) const {
+void ExportTable::SetAway(std::string_view name, bool away) {
   const std::lock_guard lock(mutex_);
+  if (away) {
+    away_.emplace(name);
+  } else if (const auto found = away_.find(name); found != away_.end()) {
+    away_.erase(found);
+  }
+}
+
+bool ExportTable::IsAway(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  if (away_.contains(name)) return true;
+  // The default export is the only one there is.
+  if (!name.empty() || away_.size() != 1 || by_name_.contains(name)) return false;
+  return entries_.empty() || (entries_.size() == 1 && by_name_.contains(*away_.begin()));
+}
+
+std::shared_ptr<ServedExport> ExportTable::FindServed(std::string_view name) const {
   const auto found = by_name_.find(name);
-  if (found != by_name_.end()) return found->second;
-  return name.empty() && entries_.size() == 1 ? entries_.front() : nullptr;
+  std::shared_ptr<ServedExport> served;
+  if (found != by_name_.end()) {
+    served = found->second;
+  } else if (name.empty() && entries_.size() == 1) {
+    served = entries_.front();
+  }
+  return served == nullptr || away_.contains(served->content.name) ? nullptr : served;
 }
 
 std::shared_ptr<const Export> ExportTable::Find(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
   std::shared_ptr<ServedExport> served = FindServed(name);
   if (served == nullptr) return nullptr;
   const Export* const content = &served->content;
@@ -55,6 +77,7 @@ std::shared_ptr<const Export> ExportTable::Find(std::string_view name) const {
 }
 
 Result<ExportLease> ExportTable::Acquire(std::string_view name) {
+  const std::lock_guard lock(mutex_);  // until it is counted
   std::shared_ptr<ServedExport> served = FindServed(name);
   if (served == nullptr) return Error{Errc::kNotFound, "no such export"};
   const uint32_t connections = served->connections.load(std::memory_order_relaxed);

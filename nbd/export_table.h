@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -70,6 +71,13 @@ class ExportTable {
   // Nobody finds it any more; who has it keeps it. Null when there is none of that very name.
   std::shared_ptr<ServedExport> Remove(std::string_view name);
 
+  // Whether the export of that very name is away for a moment: nobody finds it, and negotiations
+  // that ask for it wait for it to come back, as long as a handshake may take. Who has it keeps it.
+  // It need not be in the table meanwhile.
+  void SetAway(std::string_view name, bool away);
+  // Whether a client means such an export by `name`.
+  [[nodiscard]] bool IsAway(std::string_view name) const;
+
   // The export a client means by `name`. The empty name means the default export: the one of that
   // name, otherwise the only one there is. Null when there is none. Its device may be used on the
   // loop of its shard only, and there only until the caller suspends: afterwards it may have been
@@ -84,12 +92,14 @@ class ExportTable {
   [[nodiscard]] std::vector<std::shared_ptr<ServedExport>> All() const;
 
  private:
+  // With mutex_ held.
   [[nodiscard]] std::shared_ptr<ServedExport> FindServed(std::string_view name) const;
 
   mutable std::mutex mutex_;
   // Guarded by mutex_. The names live in the entries.
   std::vector<std::shared_ptr<ServedExport>> entries_;
   std::unordered_map<std::string_view, std::shared_ptr<ServedExport>> by_name_;
+  std::set<std::string, std::less<>> away_;
 };
 
 }  // namespace mica::nbd

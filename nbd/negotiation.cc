@@ -109,6 +109,7 @@ Async<bool> Negotiation::HandleOption() {
   if (!payload_received) co_return false;
 
   const ConstBytes payload = input_.available().first(option_bytes).subspan(kOptionHeaderBytes);
+  co_await WaitWhileAway(payload);
   wants_shard_ = OtherShard(payload);
   if (wants_shard_) co_return false;
   ++options_;
@@ -183,12 +184,26 @@ Result<ExportLease> Negotiation::Acquire(std::string_view name) const {
   return server_->exports.Acquire(name);
 }
 
-std::optional<size_t> Negotiation::OtherShard(ConstBytes payload) const {
+std::optional<std::string_view> Negotiation::NamedExport(ConstBytes payload) const {
   const OptionRow* const row = FindOption(current_);
   if (row == nullptr || row->names == Names::kNothing) return std::nullopt;
   PayloadReader reader(payload);
-  const std::optional<std::string_view> name =
-      row->names == Names::kWholePayload ? AsText(payload) : reader.Text();
+  return row->names == Names::kWholePayload ? AsText(payload) : reader.Text();
+}
+
+Task<void> Negotiation::WaitWhileAway(ConstBytes payload) {
+  constexpr std::chrono::milliseconds kPause(10);
+  const std::optional<std::string_view> name = NamedExport(payload);
+  if (!name) co_return;
+  EventLoop& loop = server_->loop;
+  const EventLoop::Time give_up = loop.Now() + server_->options.limits.handshake_timeout;
+  while (server_->exports.IsAway(*name) && loop.Now() < give_up) {
+    co_await loop.SleepUntil(loop.Now() + kPause);
+  }
+}
+
+std::optional<size_t> Negotiation::OtherShard(ConstBytes payload) const {
+  const std::optional<std::string_view> name = NamedExport(payload);
   if (!name) return std::nullopt;  // the handler will say what is wrong
   const std::shared_ptr<const Export> target = server_->exports.Find(*name);
   if (target == nullptr || !MayUse(*target)) return std::nullopt;

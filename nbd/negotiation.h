@@ -96,7 +96,10 @@ class Negotiation {
   Async<Next> Execute(ConstBytes payload);
   Async<void> Encrypt();
   [[nodiscard]] std::vector<SelectedContext> SelectedOf(const Export& target) const;
-  // The whole option is in `payload`. The shard that its handler has to run on, if not on this.
+  // The export that the current option names, if it does. The whole option is in `payload`.
+  [[nodiscard]] std::optional<std::string_view> NamedExport(ConstBytes payload) const;
+  Task<void> WaitWhileAway(ConstBytes payload);
+  // The shard that its handler has to run on, if not on this.
   [[nodiscard]] std::optional<size_t> OtherShard(ConstBytes payload) const;
   Async<void> Flush();
 

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <sys/socket.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "engine/base/unique_fd.h"
-#include "nbd/event_log.h"
-#include "tools/serve/config_json.h"
 #include "tools/serve/control_client.h"
 #include "tools/served_image.h"
 #include "tools/verbs.h"
@@ -35,6 +30,8 @@ constexpr VerbText kText{
         "                    --seconds), then as remove\n"
         "  limit NAME        change --iops and --bandwidth; what is not given is unlimited\n"
         "  snapshot NAME S   keep the disk as it is under the name S, while it is used\n"
+        "  delete-snapshot NAME S\n"
+        "                    forget such a state\n"
         "  reload            make the exports of the config file what it says now\n"
         "Requests in flight are always answered, other exports do not notice. The server's\n"
         "answer is printed as it is with --output json."};
@@ -52,27 +49,6 @@ struct CtlOptions {
   bool read_only = false;
   bool hidden = false;
 };
-
-// Sends one line and returns the line that answers it.
-Result<std::string> Ask(int socket, const std::string& line) {
-  for (size_t at = 0; at < line.size();) {
-    const ssize_t sent = ::send(socket, line.data() + at, line.size() - at, MSG_NOSIGNAL);
-    if (sent < 0) return ErrnoError(errno, "control socket: send");
-    at += static_cast<size_t>(sent);
-  }
-  constexpr size_t kAnswerBytesMax = 64u << 20;
-  std::string answer;
-  std::array<char, 65536> buffer;
-  while (answer.find('\n') == std::string::npos) {
-    const ssize_t count = ::recv(socket, buffer.data(), buffer.size(), 0);
-    if (count < 0) return ErrnoError(errno, "control socket: receive");
-    if (count == 0 || answer.size() > kAnswerBytesMax) {
-      return Error{Errc::kIo, "the server ended before it answered"};
-    }
-    answer.append(buffer.data(), static_cast<size_t>(count));
-  }
-  return answer;
-}
 
 // Arguments that were not given are not sent: the server knows the defaults, and refuses what a
 // command does not take.
@@ -117,21 +93,10 @@ void PrintExports(const json& answer, Output& output) {
   }
 }
 
-Errc KindNamed(std::string_view name) {
-  for (int code = 0; code <= static_cast<int>(Errc::kCancelled); ++code) {
-    if (ErrcName(static_cast<Errc>(code)) == name) return static_cast<Errc>(code);
-  }
-  return Errc::kIo;
-}
-
 Result<ExitStatus> Ctl(Context& context, const CtlOptions& options) {
   ASSIGN(const json request, RequestFrom(options));
-  ASSIGN(const UniqueFd socket, ConnectToControl(options.control));
-  ASSIGN(const std::string line, Ask(socket.get(), JsonLine(request) + "\n"));
-  ASSIGN(const json answer, ParseJsonObject(line));
-  if (!answer.contains("ok") || answer["ok"] != true) {
-    return Error{KindNamed(answer.value("kind", "")), answer.value("error", "no reason was given")};
-  }
+  ASSIGN(ControlClient server, ControlClient::Connect(options.control));
+  ASSIGN(const json answer, server.Ask(request));
   if (context.output.json()) {
     context.output.Document(answer);
   } else if (answer.contains("exports")) {
@@ -163,7 +128,7 @@ Verb AddCtl(CLI::App& program) {
       ->type_name("N");
   command->add_option("COMMAND", options->command, "What to do")->required();
   command->add_option("ARGUMENT", options->argument, "What with");
-  command->add_option("SNAPSHOT", options->snapshot, "snapshot: its name");
+  command->add_option("SNAPSHOT", options->snapshot, "snapshot, delete-snapshot: its name");
   return {command, [options](Context& context) { return Ctl(context, *options); }};
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -22,7 +23,7 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kDrainSecondsDefault = 60;
-constexpr uint64_t kDrainSecondsMax = 86'400;
+constexpr uint64_t kWaitSecondsMax = 86'400;
 
 std::string Done(json content = json::object()) {
   content["ok"] = true;
@@ -44,6 +45,13 @@ struct NamedArguments {
   std::string name;
   std::string snapshot;
   std::map<std::string, uint64_t, std::less<>> numbers;
+
+  [[nodiscard]] Result<std::chrono::seconds> Seconds(uint64_t otherwise) const {
+    const auto given = numbers.find("seconds");
+    const uint64_t seconds = given == numbers.end() ? otherwise : given->second;
+    if (seconds <= kWaitSecondsMax) return std::chrono::seconds(seconds);
+    return Error{Errc::kInvalidArgument, fmt::format("seconds: at most {}", kWaitSecondsMax)};
+  }
 };
 enum class WithSnapshot : uint8_t { kNo, kYes };
 Result<NamedArguments> TakeNamed(const ConfigFields& arguments,
@@ -73,6 +81,8 @@ Result<NamedArguments> TakeNamed(const ConfigFields& arguments,
 
 json Describe(const ExportKeeper::Entry& entry) {
   json described = JsonFromFields(FieldsOf(entry.config));
+  std::error_code failed;
+  described["path"] = std::filesystem::absolute(entry.config.file, failed).native();
   described["ready"] = entry.ready;
   described["loop"] = entry.shard;
   if (!entry.ready) return described;
@@ -126,10 +136,15 @@ struct Control::Command {
 
 const Control::Command* Control::FindCommand(std::string_view name) noexcept {
   static constexpr std::array kCommands = {
-      Command{"list", &Control::List},         Command{"stat", &Control::Stat},
-      Command{"add", &Control::Add},           Command{"remove", &Control::Remove},
-      Command{"drain", &Control::Drain},       Command{"limit", &Control::Limit},
-      Command{"snapshot", &Control::Snapshot}, Command{"reload", &Control::Reload},
+      Command{"list", &Control::List},
+      Command{"stat", &Control::Stat},
+      Command{"add", &Control::Add},
+      Command{"remove", &Control::Remove},
+      Command{"drain", &Control::Drain},
+      Command{"limit", &Control::Limit},
+      Command{"snapshot", &Control::Snapshot},
+      Command{"reload", &Control::Reload},
+      Command{"delete-snapshot", &Control::DeleteSnapshot},
   };
   const auto* const found = std::ranges::find(kCommands, name, &Command::name);
   return found == kCommands.end() ? nullptr : found;
@@ -137,6 +152,7 @@ const Control::Command* Control::FindCommand(std::string_view name) noexcept {
 
 Task<void> Control::Converse(nbd::SocketStream& stream) {
   std::string input;
+  ExportHolds holds(server_.loop(), keeper_, log_, stream);
   for (;;) {
     const Result<std::optional<std::string>> line =
         co_await ReceiveLine(stream, input, kLineBytesMax);
@@ -147,7 +163,7 @@ Task<void> Control::Converse(nbd::SocketStream& stream) {
     }
     std::string answer;
     if (line) {
-      Result<std::string> answered = co_await Answer(**line);
+      Result<std::string> answered = co_await Answer(**line, holds);
       answer = answered ? *std::move(answered) : Failed(answered.error());
     } else {
       answer = Failed(line.error());
@@ -156,6 +172,7 @@ Task<void> Control::Converse(nbd::SocketStream& stream) {
     const Result<void> sent = co_await SendText(stream, answer);
     if (!line || !sent) break;
   }
+  co_await holds.ReleaseAll();
 }
 
 // {"command":"hand-over"}, which has no other form.
@@ -201,17 +218,20 @@ Async<void> Control::Give(nbd::SocketStream& stream, std::vector<UniqueFd> descr
   co_return Result<void>();
 }
 
-Async<std::string> Control::Answer(const std::string& line) {
+Async<std::string> Control::Answer(const std::string& line, ExportHolds& holds) {
   if (handing_over_) co_return Error{Errc::kBusy, "the server is being handed over"};
   CO_ASSIGN(Json request, ParseJsonObject(line));
   CO_ASSIGN(ConfigFields arguments, FieldsFromJson(request));
   const auto named = arguments.extract("command");
   const std::string* const name = named ? std::get_if<std::string>(&named.mapped()) : nullptr;
+  if (name != nullptr && *name == "hold") co_return co_await Hold(std::move(arguments), holds);
+  if (name != nullptr && *name == "release")
+    co_return co_await Release(std::move(arguments), holds);
   const Command* const command = name == nullptr ? nullptr : FindCommand(*name);
   if (command == nullptr) {
     co_return Error{Errc::kInvalidArgument,
                     fmt::format("\"command\": expected list, stat, add, remove, drain, limit, "
-                                "snapshot or reload, found {}",
+                                "snapshot, delete-snapshot, hold, release or reload, found {}",
                                 name == nullptr ? "none" : nbd::Quoted(*name))};
   }
   Result<std::string> answer = co_await (this->*command->run)(std::move(arguments));
@@ -257,12 +277,8 @@ Async<std::string> Control::Remove(ConfigFields arguments) {
 
 Async<std::string> Control::Drain(ConfigFields arguments) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"seconds"}));
-  const auto given = taken.numbers.find("seconds");
-  const uint64_t seconds = given == taken.numbers.end() ? kDrainSecondsDefault : given->second;
-  if (seconds > kDrainSecondsMax) {
-    co_return Error{Errc::kInvalidArgument, fmt::format("seconds: at most {}", kDrainSecondsMax)};
-  }
-  co_return AnswerTo(co_await keeper_.Remove(taken.name, std::chrono::seconds(seconds)));
+  CO_ASSIGN(const std::chrono::seconds grace, taken.Seconds(kDrainSecondsDefault));
+  co_return AnswerTo(co_await keeper_.Remove(taken.name, grace));
 }
 
 Async<std::string> Control::Limit(ConfigFields arguments) {
@@ -282,6 +298,22 @@ Async<std::string> Control::Snapshot(ConfigFields arguments) {
   CO_ASSIGN(const SnapshotInfo info, co_await keeper_.Snapshot(taken.name, taken.snapshot));
   json content{{"snapshot", info.name}, {"size", info.virtual_size}, {"epoch", info.epoch}};
   co_return Done(std::move(content));
+}
+
+Async<std::string> Control::DeleteSnapshot(ConfigFields arguments) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}, WithSnapshot::kYes));
+  co_return AnswerTo(co_await keeper_.DeleteSnapshot(taken.name, taken.snapshot));
+}
+
+Async<std::string> Control::Hold(ConfigFields arguments, ExportHolds& holds) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"seconds"}));
+  CO_ASSIGN(const std::chrono::seconds wait, taken.Seconds(0));
+  co_return AnswerTo(co_await holds.Hold(taken.name, wait));
+}
+
+Async<std::string> Control::Release(ConfigFields arguments, ExportHolds& holds) {
+  CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}));
+  co_return AnswerTo(co_await holds.Release(taken.name));
 }
 
 Async<std::string> Control::Reload(ConfigFields) {

@@ -10,6 +10,7 @@
 
 #include "nbd/server.h"
 #include "nbd/socket_stream.h"
+#include "tools/serve/export_holds.h"
 #include "tools/serve/export_keeper.h"
 
 namespace mica {
@@ -50,7 +51,7 @@ class Control {
 
   Task<void> HandOver(nbd::SocketStream& stream);
   Async<void> Give(nbd::SocketStream& stream, std::vector<UniqueFd> descriptors);
-  Async<std::string> Answer(const std::string& line);
+  Async<std::string> Answer(const std::string& line, ExportHolds& holds);
   Async<std::string> List(ConfigFields arguments);
   Async<std::string> Stat(ConfigFields arguments);
   Async<std::string> Add(ConfigFields arguments);
@@ -58,6 +59,9 @@ class Control {
   Async<std::string> Drain(ConfigFields arguments);
   Async<std::string> Limit(ConfigFields arguments);
   Async<std::string> Snapshot(ConfigFields arguments);
+  Async<std::string> DeleteSnapshot(ConfigFields arguments);
+  Async<std::string> Hold(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Release(ConfigFields arguments, ExportHolds& holds);
   Async<std::string> Reload(ConfigFields arguments);
 
   // Makes the exports of the config file what `wanted` says; the names of what was changed.

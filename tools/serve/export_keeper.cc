@@ -43,6 +43,16 @@ Async<SnapshotInfo> TakeSnapshot(ServedImage& image, std::string snapshot) {
   co_return taken;
 }
 
+Async<void> ForgetSnapshot(ServedImage& image, std::string snapshot) {
+  SnapshotControl* const control = image.chain->layer(0).controls().snapshots;
+  if (control == nullptr) {
+    co_return Error{Errc::kUnsupported,
+                    fmt::format("{}: this format keeps no snapshots", image.path)};
+  }
+  CO_TRY(co_await control->Delete(std::move(snapshot)));
+  co_return co_await image.bitmaps->Refresh();
+}
+
 }  // namespace
 
 ExportKeeper::~ExportKeeper() {
@@ -140,6 +150,54 @@ Async<SnapshotInfo> ExportKeeper::Snapshot(std::string name, std::string snapsho
   co_return taken;
 }
 
+Async<void> ExportKeeper::DeleteSnapshot(std::string name, std::string snapshot) {
+  CO_ASSIGN(Entry* const entry, Ready(name));
+  const std::function<Async<void>()> forget = [&] {
+    return ForgetSnapshot(entry->image, snapshot);
+  };
+  entry->busy = true;
+  Result<void> deleted = co_await CallOn(server_.loop(), loops_.loop(entry->shard), forget);
+  entry->busy = false;
+  co_return deleted;
+}
+
+Async<void> ExportKeeper::Hold(std::string name) {
+  CO_ASSIGN(Entry* const entry, Ready(name));
+  // First nobody gets in any more, then it is seen who is in.
+  server_.exports().SetAway(name, true);
+  const uint32_t clients = entry->served->connections.load();
+  if (clients != 0) {
+    server_.exports().SetAway(name, false);
+    co_return Error{Errc::kBusy, fmt::format("export '{}' has {} clients: the VM is running; shut "
+                                             "it down, or wait for it with --wait",
+                                             name, clients)};
+  }
+  entry->ready = false;
+  entry->held = true;
+  (void)co_await server_.Remove(name, std::chrono::seconds(0));
+  Result<void> closed = co_await Close(*entry);
+  if (closed) co_return closed;
+  entries_.erase(name);
+  server_.exports().SetAway(name, false);
+  co_return closed;
+}
+
+Async<void> ExportKeeper::Release(std::string name) {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || !found->second->held) {
+    co_return Error{Errc::kNotFound, fmt::format("export '{}' is not held", name)};
+  }
+  Entry& entry = *found->second;
+  EventLoop& home = loops_.loop(entry.shard);
+  const std::function<Async<void>()> open = [&] { return OpenInto(loops_, entry, log_); };
+  Result<void> opened = co_await CallOn(server_.loop(), home, open);
+  if (opened) opened = Export(entry);
+  entry.held = false;
+  if (!opened) entries_.erase(name);
+  server_.exports().SetAway(name, false);
+  co_return opened;
+}
+
 Async<void> ExportKeeper::Close(Entry& entry) {
   const std::function<Async<void>()> close = [&] { return CloseServedImage(entry.image); };
   co_return co_await CallOn(server_.loop(), loops_.loop(entry.shard), close);
@@ -151,7 +209,8 @@ Async<void> ExportKeeper::CloseAll() {
     if (entry->ready) closing.push_back(Close(*entry));
   }
   Result<void> closed = co_await WhenAll(server_.loop(), std::move(closing));
-  std::erase_if(entries_, [](const auto& named) { return named.second->ready; });
+  std::erase_if(entries_,
+                [](const auto& named) { return named.second->ready || named.second->held; });
   co_return closed;
 }
 

@@ -43,6 +43,15 @@ class ExportKeeper {
   // SnapshotControl::Create; kUnsupported when the image's format cannot.
   Async<SnapshotInfo> Snapshot(std::string name, std::string snapshot);
 
+  // Forgets such a state. Errors as SnapshotControl::Delete; kUnsupported.
+  Async<void> DeleteSnapshot(std::string name, std::string snapshot);
+
+  // Closes the image of an export that has no clients, so that another process can have it, and
+  // lets new clients wait (ExportTable::SetAway) until Release. kBusy when it has clients.
+  Async<void> Hold(std::string name);
+  // Opens what has the name of the image's file now. The export is gone when that fails.
+  Async<void> Release(std::string name);
+
   // The server has ended. Closes all; every failure has been printed, the first is returned.
   Async<void> CloseAll();
 
@@ -51,6 +60,7 @@ class ExportKeeper {
     size_t shard = 0;
     bool ready = false;  // being opened or taken away otherwise
     bool busy = false;   // something is being done to it that it survives
+    bool held = false;   // between Hold and Release; not ready then
     DeviceInfo info;     // of a ready one
     std::shared_ptr<nbd::ServedExport> served;
     std::vector<std::shared_ptr<const LayerReads>> layers;  // by depth
