@@ -70,7 +70,8 @@ class Measurement {
 
   Result<void> Run(const std::string& vm, const std::string& target) {
     EventLoop& loop = runtime_.loop();
-    ASSIGN(images_, SyncWait(loop, rebase::OpenImages(runtime_.host(), vm, target)));
+    const rebase::DiskState now{vm, std::nullopt};
+    ASSIGN(images_, SyncWait(loop, rebase::OpenImages(runtime_.host(), now, target)));
     ASSIGN(images_.touched_by_vm, SyncWait(loop, RangesAbove(*images_.vm, 1)));
     before_ = std::make_unique<CountingDevice>(*images_.base);
     after_ = std::make_unique<CountingDevice>(*images_.vm);

@@ -6,6 +6,7 @@
 #include "tools/fleet_options.h"
 #include "tools/fleet_run.h"
 #include "tools/rebase_conflicts.h"
+#include "tools/rebase_stage.h"
 #include "tools/rebase_verify.h"
 #include "tools/sandbox/sandbox.h"
 #include "tools/verbs.h"
@@ -46,6 +47,8 @@ struct RebaseOptions {
   std::string verify;
   ConflictRequest conflict;
   std::optional<int> ends_with;
+  bool stage = false;
+  bool unstage = false;
   bool dry_run = false;
 };
 
@@ -76,14 +79,16 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
     }
     return RunVerify(context, {options.verify, request.policies, request.limits});
   }
-  if (request.onto.empty()) {
+  if (request.onto.empty() && !options.unstage) {
     return Error{Errc::kInvalidArgument,
                  "expected --onto MASTER (or --verify REPORT, --show-conflict REPORT)"};
   }
   if (IsFleet(options.fleet)) {
-    if (options.dry_run || !request.output.empty() || !request.report.empty()) {
+    if (options.dry_run || !request.output.empty() || !request.report.empty() || options.stage ||
+        options.unstage) {
       return Error{Errc::kInvalidArgument,
-                   "-o, --report and -n are for one VM; to look at many, use mica fit"};
+                   "-o, --report, --stage, --unstage and -n are for one VM; to look at many, use "
+                   "mica fit"};
     }
     ASSIGN(const FleetRequest fleet, MakeFleetRequest(options.fleet, request));
     return RunFleet(context, fleet);
@@ -93,6 +98,14 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
     ASSIGN(const Prediction prediction, Predict(context, request));
     context.output.Text(context.output.json() ? prediction.json : prediction.text);
     return prediction.status;
+  }
+  if (options.stage || options.unstage) {
+    if (!request.output.empty() || !request.report.empty()) {
+      return Error{Errc::kInvalidArgument,
+                   "--stage and --unstage take neither -o nor --report: the rebase that finishes "
+                   "what is staged does"};
+    }
+    return options.stage ? RunStage(context, request) : RunUnstage(context, request);
   }
   if (request.report.empty()) {
     request.report = (request.output.empty() ? request.vm : request.output) + ".report.jsonl";
@@ -133,6 +146,23 @@ Verb AddRebase(CLI::App& program) {
                    "Of --show-conflict: a new folder for all versions of PATH")
       ->type_name("FOLDER");
   AddDryRun(*command, options->dry_run, "Tell what would be reported, write nothing");
+  constexpr const char* kRunning = "A VM that is running";
+  command
+      ->add_flag("--stage", options->stage,
+                 "Do ahead what can be done ahead, from a snapshot; repeat at will")
+      ->group(kRunning);
+  command->add_flag("--unstage", options->unstage, "Forget what was staged")->group(kRunning);
+  command
+      ->add_option("--control", request.control,
+                   "Control socket of the server that exports the VM: it takes the snapshot, and "
+                   "exports the VM again after the switch")
+      ->type_name("PATH")
+      ->group(kRunning);
+  command
+      ->add_option("--wait", request.wait_seconds,
+                   "Without --stage: how long to wait for the VM to be off; 0 by default")
+      ->type_name("SECONDS")
+      ->group(kRunning);
   command->add_option("--ends-with", options->ends_with, "End when that process does")->group("");
   AddFleetOptions(*command, options->fleet);
   AddWorkerOptions(*command, request.limits);

@@ -196,6 +196,8 @@ Result<void> FleetRun::Start(size_t vm) {
                        fmt::format("{}", ::getpid())};
   std::vector<std::string>& words = process.arguments;
   for (const std::string& policy : each.policies) words.insert(words.end(), {"--policy", policy});
+  if (!each.control.empty()) words.insert(words.end(), {"--control", each.control});
+  if (each.wait_seconds != 0) words.push_back(fmt::format("--wait={}", each.wait_seconds));
   if (each.skip_check) words.emplace_back("--skip-check");
   if (!each.limits.sandbox) words.emplace_back("--no-sandbox");
   words.push_back(fmt::format("--worker-memory={}", each.limits.memory_bytes));

@@ -14,6 +14,8 @@
 #include "tools/layer_view.h"
 #include "tools/rebase/job/cache_file.h"
 #include "tools/rebase/job/rebase_switch.h"
+#include "tools/rebase/job/staged.h"
+#include "tools/vm_holder.h"
 
 namespace mica {
 
@@ -21,32 +23,6 @@ namespace {
 
 using rebase::BuildVerdict;
 using std::filesystem::path;
-
-WorkerRequest RequestFor(WorkerRole role, const Context& context, const RebaseRequest& request) {
-  WorkerRequest worker;
-  worker.role = role;
-  worker.vm = request.vm;
-  worker.onto = request.onto;
-  worker.policies = request.policies;
-  worker.names.vm = request.vm;
-  worker.names.onto = request.onto;
-  worker.skip_check = request.skip_check;
-  worker.progress = context.progress == ProgressMode::kShown;
-  worker.limits = request.limits;
-  return worker;
-}
-
-struct WorkerEnd {
-  ExitStatus status = ExitStatus::kDone;
-  std::string output;
-};
-
-Result<WorkerEnd> RunToEnd(IoEngineKind io, const WorkerRequest& request) {
-  ASSIGN(SelfProcess process, SelfProcess::Start(WorkerProcess(request, io)));
-  const ProcessEnd end = process.Run(DeadlineOf(request.limits));
-  TRY(CheckEnd(end, request));
-  return WorkerEnd{static_cast<ExitStatus>(end.exit_status), process.output()};
-}
 
 // Copies what a worker has kept for the masters to where it is looked for. The worker has seen the
 // masters only.
@@ -82,24 +58,16 @@ struct Masters {
 
 Result<void> PrepareMasters(const Context& context, const RebaseRequest& each,
                             const Masters& masters, const path& folder) {
-  WorkerRequest worker = RequestFor(WorkerRole::kPrepare, context, each);
+  WorkerRequest worker = WorkerRequestFor(WorkerRole::kPrepare, context, each);
   worker.vm = masters.base;
   worker.onto = masters.target;
   worker.work = folder;
-  ASSIGN(const WorkerEnd end, RunToEnd(context.io, worker));
+  ASSIGN(const WorkerEnd end, RunWorkerToEnd(context, worker));
   // What cannot be worked out is an error of the rebase, which says it of the VM.
   if (end.status != ExitStatus::kDone) return {};
   KeepBeside(folder / "base", masters.base);
   KeepBeside(folder / "target", masters.target);
   return {};
-}
-
-Result<BuildVerdict> VerdictOf(std::string_view word) {
-  if (word == "good") return BuildVerdict::kGood;
-  if (word == "quarantine") return BuildVerdict::kQuarantine;
-  if (word == "blocked") return BuildVerdict::kBlocked;
-  return Error{Errc::kIo, fmt::format("expected a verdict of the worker process, found '{}'",
-                                      word.substr(0, 100))};
 }
 
 std::string ResultText(const rebase::RebaseSwitch& change, BuildVerdict verdict,
@@ -114,22 +82,49 @@ std::string ResultText(const rebase::RebaseSwitch& change, BuildVerdict verdict,
                      change.kept_name()->string());
 }
 
-// What the worker wrote, from the folder it wrote it to or from the place that was given to it.
-void Print(Context& context, const rebase::RebaseSwitch& change, BuildVerdict verdict,
-           const RebaseRequest& request) {
-  const path file = context.output.json() ? path(request.report) : change.work() / "report.txt";
-  const std::optional<std::vector<char>> bytes = rebase::ReadCacheFile(file);
-  std::string_view text;
-  if (bytes) text = AsText(std::as_bytes(std::span(*bytes)));
-  if (request.summary) {
-    // The last line of the JSON; of the text the figures go without saying.
-    const size_t end = text.find_last_not_of('\n');
-    const size_t start = end == std::string_view::npos ? end : text.rfind('\n', end);
-    text = context.output.json() && start != std::string_view::npos ? text.substr(start + 1) : text;
-    if (!context.output.json()) text = {};
-  }
-  context.output.Text(text);
-  if (!context.output.json()) context.output.Text(ResultText(change, verdict, request));
+struct Rebased {
+  ExitStatus status = ExitStatus::kDone;
+  path old_delta;  // where the VM's delta is now
+};
+
+// Nobody has the VM's image open.
+Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request) {
+  rebase::SwitchRequest places;
+  places.vm = request.vm;
+  places.target = request.onto;
+  if (!request.output.empty()) places.output = request.output;
+  places.report = request.report;
+  ASSIGN(const std::unique_ptr<rebase::RebaseSwitch> change,
+         rebase::RebaseSwitch::Open(context.host, places));
+  TRY(PrepareForAll(context, {request.vm}, request, change->work()));
+  WorkerRequest worker = WorkerRequestFor(WorkerRole::kBuild, context, request);
+  worker.delta = change->delta();
+  worker.work = change->work();
+  worker.staged = change->staged().value_or("");
+  worker.names.result = change->ResultName(BuildVerdict::kGood);
+  worker.names.quarantine = change->ResultName(BuildVerdict::kQuarantine);
+  if (change->kept_name()) worker.names.kept = *change->kept_name();
+  worker.rescue_name = change->RescueFolder();
+  worker.rescue_number = change->rescue_number();
+  ASSIGN(const BuildEnd end, RunBuilder(context, worker, [&] { return change->StartOver(); }));
+  if (!end.verdict) return Rebased{end.status, request.vm};
+  TRY(change->Publish(*end.verdict));
+  // The report has its own name by now.
+  const path text = change->work() / "report.txt";
+  PrintReport(context, context.output.json() ? path(request.report) : text, request);
+  if (!context.output.json()) context.output.Text(ResultText(*change, *end.verdict, request));
+  const bool switched = *end.verdict == BuildVerdict::kGood && request.output.empty();
+  return Rebased{end.status, switched ? *change->kept_name() : path(request.vm)};
+}
+
+// What was staged has been used, or was of no use.
+Result<void> ClearStaged(const Context& context, const RebaseRequest& request,
+                         const path& old_delta) {
+  TRY(rebase::RemoveStaged(context.host, request.vm, std::nullopt));
+  ASSIGN(VmHolder nobody, VmHolder::Find(context, old_delta, ""));
+  return rebase::DropStaleSnapshots(context.host, old_delta, [&](const std::string& name) {
+    return nobody.DeleteSnapshot(name);
+  });
 }
 
 }  // namespace
@@ -162,7 +157,7 @@ Result<void> PrepareForAll(const Context& context, const std::vector<std::string
 }
 
 WorkerRequest PredictionRequest(const Context& context, const RebaseRequest& request) {
-  WorkerRequest worker = RequestFor(WorkerRole::kPredict, context, request);
+  WorkerRequest worker = WorkerRequestFor(WorkerRole::kPredict, context, request);
   worker.fit = true;
   worker.rules = request.rules;
   return worker;
@@ -179,33 +174,23 @@ Prediction PredictionOf(ExitStatus status, const std::string& output) {
 }
 
 Result<Prediction> Predict(const Context& context, const RebaseRequest& request) {
-  ASSIGN(const WorkerEnd end, RunToEnd(context.io, PredictionRequest(context, request)));
+  ASSIGN(const WorkerEnd end, RunWorkerToEnd(context, PredictionRequest(context, request)));
   return PredictionOf(end.status, end.output);
 }
 
 Result<ExitStatus> RunRebase(Context& context, const RebaseRequest& request) {
-  rebase::SwitchRequest places;
-  places.vm = request.vm;
-  places.target = request.onto;
-  if (!request.output.empty()) places.output = request.output;
-  places.report = request.report;
-  ASSIGN(const std::unique_ptr<rebase::RebaseSwitch> change,
-         rebase::RebaseSwitch::Open(context.host, places));
-  TRY(PrepareForAll(context, {request.vm}, request, change->work()));
-  WorkerRequest worker = RequestFor(WorkerRole::kBuild, context, request);
-  worker.delta = change->delta();
-  worker.work = change->work();
-  worker.names.result = change->ResultName(BuildVerdict::kGood);
-  worker.names.quarantine = change->ResultName(BuildVerdict::kQuarantine);
-  if (change->kept_name()) worker.names.kept = *change->kept_name();
-  worker.rescue_name = change->RescueFolder();
-  worker.rescue_number = change->rescue_number();
-  ASSIGN(const WorkerEnd end, RunToEnd(context.io, worker));
-  if (end.output.empty()) return end.status;  // it has said what went wrong
-  ASSIGN(const BuildVerdict verdict, VerdictOf(end.output));
-  TRY(change->Publish(verdict));
-  Print(context, *change, verdict, request);
-  return end.status;
+  ASSIGN(VmHolder holder, VmHolder::Find(context, request.vm, request.control));
+  TRY(holder.Hold(std::chrono::seconds(request.wait_seconds)));
+  const Result<Rebased> rebased = RebaseHeld(context, request);
+  if (rebased && request.output.empty()) {
+    const Result<void> cleared = ClearStaged(context, request, rebased->old_delta);
+    // It takes space and does no other harm.
+    if (!cleared) context.output.Note(cleared.error().message);
+  }
+  const Result<void> released = holder.Release();
+  TRY(rebased);
+  TRY(released);
+  return rebased->status;
 }
 
 }  // namespace mica

@@ -7,21 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "tools/rebase_worker.h"
+#include "tools/rebase_builder.h"
 
 namespace mica {
-
-struct RebaseRequest {
-  std::string vm;
-  std::string onto;
-  std::string output;  // empty: the VM is switched
-  std::string report;
-  std::vector<std::string> policies;
-  std::vector<std::string> rules;  // for Predict, on top of the built-in fit rules
-  bool skip_check = false;
-  bool summary = false;  // say no more than the summary
-  WorkerLimits limits;
-};
 
 Result<ExitStatus> RunRebase(Context& context, const RebaseRequest& request);
 

@@ -29,13 +29,17 @@ Saved SavedVersions(const JobOutcome& outcome) {
 
 // "2: 650 objects changed by the VM (delta-bounded) and 3000 by the patch (…); seconds: open 0.1 …"
 std::string FiguresText(const rebase::VolumeFigures& f) {
-  return fmt::format(
-      "{} objects changed by the VM ({}), {} by the patch ({}); seconds: open {:.3f}, diffs {:.3f} "
-      "+ "
-      "{:.3f}, plan {:.3f}, apply {:.3f}, verify {:.3f}, e2fsck {:.3f}",
-      f.our_changes, rebase::DiffMethodName(f.our_method), f.their_changes,
-      rebase::DiffMethodName(f.their_method), f.open_seconds, f.our_diff_seconds,
-      f.their_diff_seconds, f.plan_seconds, f.apply_seconds, f.verify_seconds, f.check_seconds);
+  const std::string steps =
+      f.steps ? fmt::format("{} objects still to be done after what was staged; ", *f.steps) : "";
+  return steps + fmt::format(
+                     "{} objects changed by the VM ({}), {} by the patch ({}); seconds: open "
+                     "{:.3f}, diffs {:.3f} "
+                     "+ "
+                     "{:.3f}, plan {:.3f}, apply {:.3f}, verify {:.3f}, e2fsck {:.3f}",
+                     f.our_changes, rebase::DiffMethodName(f.our_method), f.their_changes,
+                     rebase::DiffMethodName(f.their_method), f.open_seconds, f.our_diff_seconds,
+                     f.their_diff_seconds, f.plan_seconds, f.apply_seconds, f.verify_seconds,
+                     f.check_seconds);
 }
 
 std::string FiguresKey(const guest::VolumeId& id) {

@@ -54,6 +54,8 @@ Json ToJson(const WorkerRequest& request) {
   return {{"role", kRoleNames[static_cast<size_t>(request.role)]},
           {"parent", ::getpid()},
           {"vm", request.vm},
+          {"snapshot", request.snapshot},
+          {"staged", request.staged},
           {"onto", request.onto},
           {"policies", request.policies},
           {"fit", request.fit},
@@ -87,6 +89,8 @@ Result<WorkerRequest> FromJson(std::string_view text) {
   WorkerRequest request;
   request.role = RoleOf(json.value("role", ""));
   request.vm = json.value("vm", "");
+  request.snapshot = json.value("snapshot", "");
+  request.staged = json.value("staged", "");
   request.onto = json.value("onto", "");
   request.policies = json.value("policies", std::vector<std::string>());
   request.fit = json.value("fit", false);
@@ -144,7 +148,15 @@ Result<ExitStatus> Build(Context& context, const WorkerRequest& request,
     progress.SetGoal({.bytes = done.bytes_total, .files = done.objects_total});
     progress.Update({.bytes = done.bytes_done, .files = done.objects_done});
   };
-  ASSIGN(const rebase::JobOutcome outcome, rebase::BuildRebase(context.host, input, build));
+  if (!request.staged.empty()) build.staged = request.staged;
+  const Result<rebase::JobOutcome> built = rebase::BuildRebase(context.host, input, build);
+  if (!built && build.staged) {
+    // Whatever is wrong with the VM itself shows again without it.
+    context.output.Text("misfit " + built.error().message);
+    return ExitStatus::kDone;
+  }
+  if (!built) return built.error();
+  const rebase::JobOutcome& outcome = *built;
   TRY(WriteDurably(build.work / "report.jsonl", OutcomeJson(outcome, request.names)));
   TRY(WriteDurably(build.work / "report.txt", OutcomeText(outcome, request.names)));
   const std::string_view good = outcome.quarantined() ? "quarantine" : "good";
@@ -191,6 +203,7 @@ Result<ExitStatus> Work(Context& context, const WorkerRequest& request) {
   if (request.role == WorkerRole::kPrepare) return Prepare(context, request);
   rebase::JobInput input;
   input.vm = request.vm;
+  if (!request.snapshot.empty()) input.snapshot = request.snapshot;
   input.target = request.onto;
   ASSIGN(input.policy, LoadPolicy(request.policies));
   ASSIGN(input.policy_digest, PolicyDigest(request.policies));

@@ -17,7 +17,8 @@
 namespace mica {
 
 enum class WorkerRole : uint8_t {
-  kBuild,    // rebase vm onto `onto` into `delta`; stdout: "good", "quarantine" or "blocked"
+  kBuild,    // rebase vm onto `onto` into `delta`; stdout: "good", "quarantine" or "blocked", or
+             // "misfit" when `staged` cannot be caught up, and then why
   kPredict,  // stdout: the report as JSON lines, a zero byte, and what people read
   kRecheck,  // is `delta` what a rebase of `vm` gives? stdout: the report of one as JSON lines, a
              // zero byte, and {"digest", "differences"}
@@ -32,7 +33,9 @@ struct WorkerLimits {
 
 struct WorkerRequest {
   WorkerRole role = WorkerRole::kBuild;
-  std::string vm;  // kPrepare: the old master
+  std::string vm;        // kPrepare: the old master
+  std::string snapshot;  // of the VM; empty: as it is
+  std::string staged;    // kBuild: `delta` was built from this snapshot; empty: it is empty
   std::string onto;
   std::vector<std::string> policies;
   bool fit = false;  // kPredict: with the built-in fit rules and those in `rules`

@@ -82,11 +82,11 @@ class Mounted:
 class Export:
     """An image as a disk file, through `mica serve` and nbdfuse."""
 
-    def __init__(self, image, directory):
-        self.image, self.directory = image, directory
+    def __init__(self, image, directory, options=()):
+        self.image, self.directory, self.options = image, directory, options
 
     def __enter__(self):
-        self.server = Server(self.directory, f"vm={self.image}")
+        self.server = Server(self.directory, f"vm={self.image}", options=self.options)
         self.mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
         disk = os.path.join(self.mount, "disk")
         self.fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
@@ -173,6 +173,9 @@ class Story:
         mica("seal", self.path("theirs.raw"))
         self.check_oracle()
         self.rebase()
+        return self.judge()
+
+    def judge(self):
         fsck = subprocess.run(["e2fsck", "-fn", f"{self.path('result.raw')}?offset={PARTITION_OFFSET}"],
                               capture_output=True, text=True, check=False)
         if fsck.returncode != 0:
@@ -202,17 +205,16 @@ class Story:
 
     def explain(self, problems):
         which = "" if self.variant is None else f" --matrix {MATRIX.index(self.variant)}"
-        print(f"--- seed {self.seed} {self.variant or ''} failed; replay: generated_rebase.py --seed {self.seed}{which} "
-              "--count 1 --keep")
+        print(f"--- seed {self.seed} {self.variant or ''} failed; replay: {os.path.basename(sys.argv[0])} --seed "
+              f"{self.seed}{which} --count 1 --keep")
         for problem in problems[:20]:
             print(problem)
         for name in ("ours_log", "theirs_log"):
             print(f"{name}:", *getattr(self, name, ()), sep="\n    ")
 
 
-def run_seed(seed, directory, variant):
-    """Runs one story; returns its failure as a bool, and what the oracle looked at."""
-    story = Story(seed, directory, variant)
+def run_seed(story):
+    """Runs it; returns its failure as a bool, and what the oracle looked at."""
     try:
         problems, exact, conflicts = story.run()
     except Exception:  # whatever it was, its seed has to be told
@@ -238,7 +240,7 @@ def variants(matrix):
     return MATRIX if matrix < 0 else (MATRIX[matrix],)
 
 
-def main():
+def main(kind=Story):
     arguments = parse_arguments()
     harness.need_root("loop devices and mounts")
     harness.need_programs("mkfs.ext4", "e2fsck", "losetup", "sfdisk", "nbdfuse")
@@ -247,7 +249,7 @@ def main():
                for variant in variants(arguments.matrix)]
     for seed, variant in stories:
         directory = tempfile.mkdtemp(prefix=f"mica-rebase-{seed}-", dir="/var/tmp")
-        seed_failed, seed_exact, seed_conflicts = run_seed(seed, directory, variant)
+        seed_failed, seed_exact, seed_conflicts = run_seed(kind(seed, directory, variant))
         exact, conflicts = exact + seed_exact, conflicts + seed_conflicts
         if seed_failed:
             failed.append(seed if variant is None else f"{seed} {' '.join(variant)}")

@@ -66,8 +66,9 @@ Error Misfit(const PlannedObject& planned, std::string_view what) {
 
 class Planner {
  public:
-  Planner(const CarriedOut& earlier, const Plan& later, const ContentChangeOf& changed)
-      : earlier_(earlier), later_(later), changed_(changed) {
+  Planner(const CarriedOut& earlier, const Plan& later, const CatchUpTarget& target,
+          const ContentChangeOf& changed)
+      : earlier_(earlier), later_(later), target_(target), changed_(changed) {
     for (size_t j = 0; j < earlier_.size(); ++j) {
       if (earlier_.Planned(j).target_inode || earlier_.Inode(j) == 0) continue;
       for (const TargetName& name : earlier_.NamesOf(j)) made_.emplace(name, j);
@@ -75,6 +76,8 @@ class Planner {
   }
 
   Result<CatchUp> Run() {
+    const size_t wanted = later_.objects.size();
+    TRY(RestoreWhatIsNotWanted());
     matches_.resize(later_.objects.size());
     taken_.resize(earlier_.size());
     for (size_t i = 0; i < later_.objects.size(); ++i) TRY(Match(i));
@@ -83,6 +86,7 @@ class Planner {
     for (size_t i = 0; i < later_.objects.size(); ++i) TRY(Consider(i));
     for (size_t i = 0; i < later_.objects.size(); ++i) SetNames(i);
     TRY(RemoveWhatIsNotWanted());
+    catch_up_.objects.resize(wanted);
     return std::move(catch_up_);
   }
 
@@ -103,10 +107,14 @@ class Planner {
   Result<void> PlanOurContent(const OursContent& later, const PlannedObject& earlier,
                               PlannedObject& step);
   void SetNames(size_t i);
+  Result<void> RestoreWhatIsNotWanted();
+  Result<PlannedObject> AsInTarget(uint64_t inode);
+  Result<MergedContent> ContentInTarget(uint64_t inode);
   Result<void> RemoveWhatIsNotWanted();
 
   Carried earlier_;
-  const Plan& later_;
+  Plan later_;
+  const CatchUpTarget& target_;
   const ContentChangeOf& changed_;
   std::map<TargetName, size_t> made_;  // objects that the earlier plan made, by name
   std::vector<Matched> matches_;       // for each later object the earlier one that becomes it
@@ -203,7 +211,9 @@ Result<void> Planner::PlanContent(const PlannedObject& later, const PlannedObjec
     return {};
   }
   if (KeepsContent(earlier)) return {};
-  return Misfit(later, "has the new master's content again");
+  if (!later.target_inode) return Misfit(later, "has no content");
+  ASSIGN(step.content, ContentInTarget(*later.target_inode));
+  return {};
 }
 
 // Whether nothing is to be done. A directory always gets a step, as what happens in it would
@@ -258,13 +268,50 @@ void Planner::SetNames(size_t i) {
   }
 }
 
-// What the earlier plan made and the later one does not know goes; what it changed of the target
-// would have to be changed back.
+Result<MergedContent> Planner::ContentInTarget(uint64_t inode) {
+  ASSIGN(std::string bytes, ReadWhole(target_.volume, inode, kRestoredBytesMax));
+  return MergedContent{std::move(bytes)};
+}
+
+Result<PlannedObject> Planner::AsInTarget(uint64_t inode) {
+  ASSIGN(const Object object, target_.volume.Stat(inode));
+  PlannedObject planned;
+  planned.target_inode = inode;
+  planned.kind = object.kind;
+  planned.attributes = object.attributes;
+  planned.symlink_target = object.symlink_target;
+  planned.device_major = object.device_major;
+  planned.device_minor = object.device_minor;
+  for (TargetName& name : target_.names(inode)) {
+    planned.names.push_back(
+        {{DirectoryRef::Kind::kTargetInode, name.directory}, std::move(name.leaf)});
+  }
+  return planned;
+}
+
+// What the earlier plan changed of the target and the later one does not mention is to be as it is
+// there: as if the later plan said so.
+Result<void> Planner::RestoreWhatIsNotWanted() {
+  std::set<uint64_t> mentioned;
+  for (const PlannedObject& planned : later_.objects) {
+    if (planned.target_inode) mentioned.insert(*planned.target_inode);
+  }
+  for (size_t j = 0; j < earlier_.size(); ++j) {
+    const PlannedObject& planned = earlier_.Planned(j);
+    if (!planned.target_inode || mentioned.contains(*planned.target_inode)) continue;
+    // Made anew it would not be the same object.
+    if (earlier_.Inode(j) == 0) return Misfit(planned, "was deleted and is to be kept");
+    ASSIGN(PlannedObject restored, AsInTarget(*planned.target_inode));
+    later_.objects.push_back(std::move(restored));
+  }
+  return {};
+}
+
+// What the earlier plan made and the later one does not know.
 Result<void> Planner::RemoveWhatIsNotWanted() {
   for (size_t j = 0; j < earlier_.size(); ++j) {
     if (taken_[j]) continue;
     const PlannedObject& planned = earlier_.Planned(j);
-    if (planned.target_inode) return Misfit(planned, "is as the new master has it again");
     if (earlier_.Inode(j) == 0) return Misfit(planned, "is not there");
     PlannedObject step;
     step.target_inode = earlier_.Inode(j);
@@ -277,8 +324,8 @@ Result<void> Planner::RemoveWhatIsNotWanted() {
 }  // namespace
 
 Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
-                            const ContentChangeOf& changed) {
-  return Planner(earlier, later, changed).Run();
+                            const CatchUpTarget& target, const ContentChangeOf& changed) {
+  return Planner(earlier, later, target, changed).Run();
 }
 
 TargetNames NamesAfter(const CarriedOut& earlier, TargetNames target) {

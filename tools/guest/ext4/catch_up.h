@@ -22,6 +22,15 @@ struct CarriedOut {
   const std::vector<uint64_t>& inodes;
 };
 
+// The volume that both plans are for, before either.
+struct CatchUpTarget {
+  Volume& volume;
+  TargetNames names;
+};
+
+// Larger files are not made anew from the target.
+inline constexpr uint64_t kRestoredBytesMax = uint64_t{8} << 20;
+
 // What became of the content of the VM's inode since the earlier plan; ContentSince::Of.
 using ContentChangeOf = std::function<Result<std::optional<ContentChange>>(uint64_t ours_inode)>;
 
@@ -36,10 +45,10 @@ struct CatchUp {
   std::vector<Object> objects;
 };
 
-// kMismatch, saying of what, for an object that cannot be made from the earlier state: bytes of the
-// target that the earlier plan has overwritten. Then the later plan is carried out from the start.
+// kMismatch, saying of what, for an object that cannot be made from the earlier state: one of the
+// target that the earlier plan has deleted. Then the later plan is carried out from the start.
 Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
-                            const ContentChangeOf& changed);
+                            const CatchUpTarget& target, const ContentChangeOf& changed);
 
 // The names in the volume after the earlier plan; `target` has those before it. Borrows nothing
 // but what `target` does.

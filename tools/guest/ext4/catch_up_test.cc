@@ -101,8 +101,8 @@ bool CatchUpRandomTest::CatchUpWith(const Plan& earlier, const Plan& later,
   EXPECT_TRUE(inodes) << inodes.error().message;
   ContentSince content(*then->volume, *now->volume, DifferingBlocks(earlier_vm, vm_));
   const CarriedOut carried{earlier, *inodes};
-  const Result<CatchUp> catch_up =
-      PlanCatchUp(carried, later, [&](uint64_t inode) { return content.Of(inode); });
+  const Result<CatchUp> catch_up = PlanCatchUp(carried, later, {*master->volume, NamesIn(*index)},
+                                               [&](uint64_t inode) { return content.Of(inode); });
   if (!catch_up) {
     EXPECT_EQ(catch_up.error().code, Errc::kMismatch) << catch_up.error().message;
     return false;

@@ -37,6 +37,9 @@ class MapCursor {
 
 }  // namespace
 
+ContentSince::ContentSince(Ext4Volume& then, Ext4Volume& now, std::span<const ByteRange> written)
+    : then_(then), now_(now), written_(AlignToGrains(written, kEnd)) {}
+
 // The parts of a stretch that lies where it did, which were written there.
 void ContentSince::AddWritten(const FileExtent& extent, std::vector<ByteRange>& changed) const {
   const uint64_t block_bytes = now_.fs()->blocksize;

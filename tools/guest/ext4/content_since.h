@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/base/range.h"
@@ -22,9 +23,8 @@ struct ContentChange {
 
 class ContentSince {
  public:
-  // Borrows both. `written`: bytes of the volume outside of which the two states are equal, sorted.
-  ContentSince(Ext4Volume& then, Ext4Volume& now, std::vector<ByteRange> written)
-      : then_(then), now_(now), written_(std::move(written)) {}
+  // Borrows both. `written`: bytes of the volume outside of which the two states are equal.
+  ContentSince(Ext4Volume& then, Ext4Volume& now, std::span<const ByteRange> written);
 
   // Of the regular file with this number. Empty when it was another object then, or none.
   Result<std::optional<ContentChange>> Of(uint64_t inode);
@@ -36,7 +36,7 @@ class ContentSince {
 
   Ext4Volume& then_;
   Ext4Volume& now_;
-  std::vector<ByteRange> written_;
+  std::vector<ByteRange> written_;  // sorted, without overlap
 };
 
 }  // namespace mica::guest

@@ -34,14 +34,19 @@ Async<uint32_t> Highest(Host& host, path vm, std::string_view what) {
   co_return highest;
 }
 
-Async<path> NextName(Host& host, path vm, std::string_view what) {
+Async<uint32_t> NextNumber(Host& host, path vm, std::string_view what) {
   CO_ASSIGN(const uint32_t highest, co_await Highest(host, vm, what));
   if (highest == kGenerationsMax) {
     co_return Error{Errc::kLimit,
                     fmt::format("{} is taken, the last of {} kept generations; delete or rename it",
                                 Numbered(vm, what, highest).string(), kGenerationsMax)};
   }
-  co_return Numbered(vm, what, highest + 1);
+  co_return highest + 1;
+}
+
+Async<path> NextName(Host& host, path vm, std::string_view what) {
+  CO_ASSIGN(const uint32_t number, co_await NextNumber(host, vm, what));
+  co_return Numbered(vm, what, number);
 }
 
 path DirectoryOf(const path& file) {
@@ -88,6 +93,18 @@ Async<std::vector<path>> KeptDeltas(Host& host, path vm) {
     }
   }
   co_return kept;
+}
+
+Async<uint32_t> LastStagedNumber(Host& host, path vm) {
+  return Highest(host, std::move(vm), "staged");
+}
+
+Async<uint32_t> NextStagedNumber(Host& host, path vm) {
+  return NextNumber(host, std::move(vm), "staged");
+}
+
+path StagedName(const path& vm, uint32_t number) {
+  return Numbered(vm, "staged", number);
 }
 
 Async<void> DropKept(Host& host, path kept) {

@@ -4,6 +4,7 @@
 //   vm.mica            the delta in use
 //   vm.mica.before-N   what the N-th rebase replaced; kept until it is confirmed (confirm.h)
 //   vm.mica.undone-N   what the rollback of the N-th rebase replaced
+//   vm.mica.staged-N   what was prepared of a rebase that is still to come (staged.h)
 //
 // At every moment, also after a power cut, vm.mica names one whole delta: the old or the new one.
 #pragma once
@@ -39,7 +40,12 @@ Async<RolledBack> RollBack(Host& host, std::filesystem::path vm);
 // order in which it can be done without; the one that RollBack restores is the last.
 Async<std::vector<std::filesystem::path>> KeptDeltas(Host& host, std::filesystem::path vm);
 
-// Removes one of them. It has gone for good when this returns.
+// The staged deltas: the highest number there is, 0 for none, and a new one.
+Async<uint32_t> LastStagedNumber(Host& host, std::filesystem::path vm);
+Async<uint32_t> NextStagedNumber(Host& host, std::filesystem::path vm);
+std::filesystem::path StagedName(const std::filesystem::path& vm, uint32_t number);
+
+// Removes a kept or staged delta. It has gone for good when this returns.
 Async<void> DropKept(Host& host, std::filesystem::path kept);
 
 // The delta that RollBack would restore; kNotFound, saying so, when there is none.

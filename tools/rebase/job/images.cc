@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "engine/space_control.h"
 #include "formats/open_chain.h"
 #include "formats/parent_path.h"
 #include "formats/registry.h"
@@ -34,14 +33,18 @@ Result<void> CheckTarget(const path& vm, const path& target, const LayerInfo& fo
 
 }  // namespace
 
-Async<RebaseImages> OpenImages(Host& host, path vm, path target) {
+Async<RebaseImages> OpenImages(Host& host, DiskState state, path target) {
+  const path vm = state.file;
   RebaseImages images;
   images.vm_path = vm;
   images.target_path = target;
   images.parents = std::make_unique<ParentCache>(host);
   OpenChainOptions options;
   options.parents = images.parents.get();
-  CO_ASSIGN(images.vm, co_await OpenChain(host, vm, options));
+  OpenChainOptions of_vm = options;
+  of_vm.snapshot = state.snapshot;
+  of_vm.without_locks = state.snapshot.has_value();
+  CO_ASSIGN(images.vm, co_await OpenChain(host, vm, of_vm));
   const LayerInfo& head = images.vm->layer(0).info();
   if (!head.parent) {
     co_return Error{Errc::kInvalidArgument,
@@ -79,18 +82,25 @@ Async<void> CloseImages(RebaseImages& images) {
   co_return outcome;
 }
 
+DeltaShape ShapeOfDelta(const RebaseImages& images) {
+  DeltaShape shape;
+  shape.virtual_size = std::max(images.vm->info().size, images.target->info().size);
+  const SpaceControl* const space = images.vm->layer(0).controls().space;
+  if (space != nullptr) shape.quota = space->quota();  // the VM's, whatever it stands on
+  return shape;
+}
+
 Async<void> CreateDelta(Host& host, const RebaseImages& images, path delta) {
   CO_ASSIGN(const ImageFormat* const format, FindFormat("mica"));
   const LayerInfo& target = images.target->layer(0).info();
   CO_ASSIGN(const std::string recorded, RecordedParentPath(images.target_path, delta));
   CreateOptions options;
-  options.virtual_size = std::max(images.vm->info().size, images.target->info().size);
+  const DeltaShape shape = ShapeOfDelta(images);
+  options.virtual_size = shape.virtual_size;
   options.parent = ParentReference{recorded, target.format, target.identity};
-  if (const SpaceControl* const space = images.vm->layer(0).controls().space; space != nullptr) {
-    const SpaceQuota quota = space->quota();  // the VM's, whatever it stands on
-    if (quota.hard_bytes != 0) options.extra["quota"] = std::to_string(quota.hard_bytes);
-    if (quota.soft_bytes != 0) options.extra["quota_soft"] = std::to_string(quota.soft_bytes);
-  }
+  const SpaceQuota& quota = shape.quota;
+  if (quota.hard_bytes != 0) options.extra["quota"] = std::to_string(quota.hard_bytes);
+  if (quota.soft_bytes != 0) options.extra["quota_soft"] = std::to_string(quota.soft_bytes);
   co_return co_await format->Create(host, delta, options);
 }
 

@@ -4,9 +4,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "engine/image_chain.h"
 #include "engine/io/host.h"
+#include "engine/space_control.h"
 #include "formats/parent_cache.h"
 
 namespace mica::rebase {
@@ -15,6 +18,13 @@ namespace mica::rebase {
 struct CacheFolders {
   std::filesystem::path base;
   std::filesystem::path target;
+};
+
+// A state of the VM's disk: what it is now, or a snapshot that its delta keeps. A snapshot can be
+// looked at while the VM runs.
+struct DiskState {
+  std::filesystem::path file;
+  std::optional<std::string> snapshot;
 };
 
 struct RebaseImages {
@@ -31,10 +41,10 @@ struct RebaseImages {
   CacheFolders caches;
 };
 
-// Opens all three for reading, with shared locks: a VM that is being served is kBusy. Refused with
-// kInvalidArgument: an image without a parent, a target that is not sealed, a target that is the
-// VM's master already.
-Async<RebaseImages> OpenImages(Host& host, std::filesystem::path vm, std::filesystem::path target);
+// Opens all three for reading, with shared locks: a VM that is being served is kBusy, unless a
+// snapshot of it is asked for. Refused with kInvalidArgument: an image without a parent, a target
+// that is not sealed, a target that is the VM's master already.
+Async<RebaseImages> OpenImages(Host& host, DiskState vm, std::filesystem::path target);
 
 // The two masters alone, for what all VMs share.
 Async<RebaseImages> OpenMasters(Host& host, std::filesystem::path base,
@@ -42,9 +52,16 @@ Async<RebaseImages> OpenMasters(Host& host, std::filesystem::path base,
 
 Async<void> CloseImages(RebaseImages& images);
 
-// A new, empty delta over the target at `path`, made for the VM's size (or the target's, if that is
-// larger); the parent is recorded relative to the delta's directory. It has the
-// VM's quota.
+// What a new delta for the VM has: its size (or the target's, if that is larger) and its quota.
+struct DeltaShape {
+  uint64_t virtual_size = 0;
+  SpaceQuota quota;
+  friend bool operator==(const DeltaShape&, const DeltaShape&) = default;
+};
+DeltaShape ShapeOfDelta(const RebaseImages& images);
+
+// A new, empty delta of that shape over the target at `path`; the parent is recorded relative to
+// the delta's directory.
 Async<void> CreateDelta(Host& host, const RebaseImages& images, std::filesystem::path path);
 
 }  // namespace mica::rebase

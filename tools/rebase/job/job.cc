@@ -9,6 +9,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "engine/jobs/drop_same.h"
+#include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
 #include "tools/guest/path.h"
 #include "tools/rebase/job/mount_points.h"
@@ -41,10 +42,17 @@ Result<T> OfGuest(Result<T> result) {
   return error;
 }
 
+VolumeRebase* FindVolume(const PlannedJob& job, const guest::VolumeId& id) {
+  const auto found = std::ranges::find_if(
+      job.volumes, [&](const auto& volume) { return volume->figures().id == id; });
+  return found == job.volumes.end() ? nullptr : found->get();
+}
+
 // The volume with the root directory stands first: it has the accounts, whose new numbers the files
 // of all volumes get.
+// With `like`, a job for the same masters, what it knows of them is shared.
 Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const Policy& policy,
-                         PlannedJob& job) {
+                         PlannedJob& job, const PlannedJob* like) {
   if (pairs.empty()) return {};
   ASSIGN(const MountTable table, FindMountPoints(loop, *job.images.target));
   const auto is_root = [&](const VolumePair& pair) { return table.IsRoot(pair.target); };
@@ -53,10 +61,12 @@ Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const 
   for (const VolumePair& pair : pairs) {
     const std::string mount_point = table.PathOf(pair.target, pair.id);
     const Policy here = policy.MountedAt(mount_point);
-    PlanContext context{here};
+    PlanContext context{here, nullptr, nullptr};
     if (root_is_planned && !job.volumes.empty()) {
       context.renumbered = &job.volumes.front()->outcome().ids;
     }
+    const VolumeRebase* const known = like == nullptr ? nullptr : FindVolume(*like, pair.id);
+    if (known != nullptr) context.patch = known->patch();
     ASSIGN(std::unique_ptr<VolumeRebase> volume,
            OfGuest(VolumeRebase::Plan(loop, job.images, pair, context)));
     job.volumes.push_back(std::move(volume));
@@ -65,14 +75,16 @@ Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const 
   return {};
 }
 
-Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input) {
+Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input,
+                                            const PlannedJob* like = nullptr) {
   EventLoop& loop = host.loop();
   auto job = std::make_unique<PlannedJob>();
-  ASSIGN(job->images, SyncWait(loop, OpenImages(host, input.vm, input.target)));
+  const DiskState state{input.vm, input.snapshot};
+  ASSIGN(job->images, SyncWait(loop, OpenImages(host, state, input.target)));
   ASSIGN(job->images.touched_by_vm, SyncWait(loop, RangesAbove(*job->images.vm, 1)));
   ASSIGN(DiskLayout layout, MatchLayout(loop, job->images));
   job->layout_entries = std::move(layout.entries);
-  TRY(PlanVolumes(loop, layout.volumes, input.policy, *job));
+  TRY(PlanVolumes(loop, layout.volumes, input.policy, *job, like));
   for (VolumePair& pair : layout.carried) {
     job->carried.emplace_back(loop, job->images, std::move(pair));
   }
@@ -123,16 +135,66 @@ Result<void> CollectProof(Host& host, PlannedJob& job, const std::string& policy
   return {};
 }
 
+// What the delta was built from, planned as it was then.
+struct StagedJob {
+  std::unique_ptr<PlannedJob> job;
+  std::vector<ByteRange> changed;  // of the VM's disk since
+};
+
+// kMismatch when the delta holds volumes that the VM has not, or not as it had them.
+Result<void> CheckVolumes(const PlannedJob& then, const PlannedJob& now) {
+  const auto is_carried = [&](const CarriedVolume& volume) {
+    return std::ranges::any_of(
+        now.carried, [&](const CarriedVolume& other) { return other.id() == volume.id(); });
+  };
+  const auto is_merged = [&](const std::unique_ptr<VolumeRebase>& volume) {
+    return FindVolume(now, volume->figures().id) != nullptr;
+  };
+  if (std::ranges::all_of(then.carried, is_carried) && std::ranges::all_of(then.volumes, is_merged))
+    return {};
+  return Error{Errc::kMismatch, "the VM has other volumes now"};
+}
+
+// What the VM's delta has and the staged state's has not was written since, and the other way round
+// there is nothing.
+Result<StagedJob> PlanStaged(Host& host, JobInput input, const std::string& snapshot,
+                             PlannedJob& now) {
+  input.snapshot = snapshot;
+  StagedJob staged;
+  ASSIGN(staged.job, PlanJob(host, input, &now));
+  TRY(CheckVolumes(*staged.job, now));
+  const SnapshotControl* const then = staged.job->images.vm->layer(0).controls().snapshots;
+  SnapshotControl* const epochs = now.images.vm->layer(0).controls().snapshots;
+  if (then == nullptr || epochs == nullptr) {
+    return Error{Errc::kMismatch, "the VM's format does not know what has changed since"};
+  }
+  const ByteRange disk{0, now.images.vm->info().size};
+  ASSIGN(staged.changed, SyncWait(host.loop(), epochs->ChangedSince(then->Epoch(), disk)));
+  return staged;
+}
+
+Result<void> ApplyVolumes(PlannedJob& job, const StagedJob& staged,
+                          const guest::ApplyOptions& options, ImageChain& result) {
+  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
+    VolumeRebase* earlier = nullptr;
+    if (staged.job) earlier = FindVolume(*staged.job, volume->figures().id);
+    if (earlier == nullptr) {
+      TRY(OfGuest(volume->Apply(result, options)));
+    } else {
+      TRY(OfGuest(volume->CatchUp(result, *earlier, staged.changed, options)));
+    }
+  }
+  for (CarriedVolume& volume : job.carried) TRY(volume.Apply(result));
+  return {};
+}
+
 // Writes all volumes onto the new delta, without what the target has as well.
-Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const BuildOptions& options,
-                      ImageChain& result, JobOutcome& outcome) {
+Result<void> ApplyAll(EventLoop& loop, PlannedJob& job, const StagedJob& staged,
+                      const BuildOptions& options, ImageChain& result, JobOutcome& outcome) {
   guest::ApplyOptions apply;
   apply.now.seconds = ::time(nullptr);
   apply.progress = options.progress;
-  for (const std::unique_ptr<VolumeRebase>& volume : job.volumes) {
-    TRY(OfGuest(volume->Apply(result, apply)));
-  }
-  for (CarriedVolume& volume : job.carried) TRY(volume.Apply(result));
+  TRY(ApplyVolumes(job, staged, apply, result));
   const ChainJobOptions quiet;
   ASSIGN(const ChainJobTotals totals,
          SyncWait(loop, DropSameAsParent(result, *job.images.target, quiet)));
@@ -165,8 +227,8 @@ Result<std::vector<std::string>> VerifyAll(PlannedJob& job, const BuildOptions& 
 }
 
 // Writes all volumes onto the new delta and proves them.
-Result<void> BuildDelta(Host& host, PlannedJob& job, const BuildOptions& options,
-                        JobOutcome& outcome) {
+Result<void> BuildDelta(Host& host, PlannedJob& job, const StagedJob& staged,
+                        const BuildOptions& options, JobOutcome& outcome) {
   EventLoop& loop = host.loop();
   OpenChainOptions open;
   open.writable = true;
@@ -174,7 +236,7 @@ Result<void> BuildDelta(Host& host, PlannedJob& job, const BuildOptions& options
   open.parents = job.images.parents.get();
   ASSIGN(const std::unique_ptr<ImageChain> result,
          SyncWait(loop, OpenChain(host, options.delta, open)));
-  const Result<void> applied = ApplyAll(loop, job, options, *result, outcome);
+  const Result<void> applied = ApplyAll(loop, job, staged, options, *result, outcome);
   Result<std::vector<std::string>> discrepancies = std::vector<std::string>();
   if (applied) discrepancies = VerifyAll(job, options, *result);
   Result<DeltaFacts> facts = DeltaFacts();
@@ -233,7 +295,11 @@ Result<void> Build(Host& host, const JobInput& input, const BuildOptions& option
   const Stopwatch watch(outcome.total_seconds);
   ASSIGN(const std::unique_ptr<PlannedJob> job, PlanAndReport(host, input, outcome));
   if (!outcome.blocked()) {
-    TRY(BuildDelta(host, *job, options, outcome));
+    StagedJob staged;
+    if (options.staged) {
+      ASSIGN(staged, PlanStaged(host, input, *options.staged, *job));
+    }
+    TRY(BuildDelta(host, *job, staged, options, outcome));
     TRY(SaveRescues(*job, options, outcome));
   }
   CollectFigures(*job, outcome);

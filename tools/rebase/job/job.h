@@ -20,6 +20,7 @@ namespace mica::rebase {
 
 struct JobInput {
   std::filesystem::path vm;
+  std::optional<std::string> snapshot;  // of the VM, which may be running; empty: as it is
   std::filesystem::path target;
   Policy policy;
   std::string policy_digest;       // for the report
@@ -27,8 +28,11 @@ struct JobInput {
 };
 
 struct BuildOptions {
-  // An empty delta over the target; nobody else uses it. After an error it is to be thrown away.
+  // A delta over the target; nobody else uses it. After an error it is to be thrown away.
   std::filesystem::path delta;
+  // The snapshot of the VM that the delta was built from, so that it only has to catch up; empty:
+  // the delta is. kMismatch when catching up is not possible: then with an empty delta.
+  std::optional<std::string> staged;
   // A folder of ours: "rescue" in it gets losing versions, e2fsck works there.
   std::filesystem::path work;
   // For the report: what "rescue" will be called, and the number of the first file in it.

@@ -14,6 +14,7 @@
 #include "formats/open_chain.h"
 #include "tools/rebase/job/generations.h"
 #include "tools/rebase/job/rebase_lock.h"
+#include "tools/rebase/job/staged.h"
 
 namespace mica::rebase {
 
@@ -74,10 +75,7 @@ Result<RollbackOutcome> RollBackLocked(Host& host, const path& vm) {
 }  // namespace
 
 RebaseSwitch::RebaseSwitch(Host& host, SwitchRequest request)
-    : host_(host), request_(std::move(request)) {
-  delta_ = WithSuffix(Destination(), ".rebasing");
-  work_ = RebaseFolder(Destination());
-}
+    : host_(host), request_(std::move(request)) {}
 
 path RebaseSwitch::Destination() const {
   return request_.output.value_or(request_.vm);
@@ -96,8 +94,9 @@ Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const Switc
   std::unique_ptr<RebaseSwitch> opened(new RebaseSwitch(host, request));
   TRY(SyncWait(host.loop(), host.Stat(request.vm)));  // before anything is made beside it
   // The lock first: what is opened then is what the name means until the lock is let go.
-  TRY(opened->LockWork());
-  ASSIGN(opened->images_, SyncWait(host.loop(), OpenImages(host, request.vm, request.target)));
+  ASSIGN(opened->work_, RebaseWork::Open(host, opened->Destination()));
+  const DiskState now{request.vm, std::nullopt};
+  ASSIGN(opened->images_, SyncWait(host.loop(), OpenImages(host, now, request.target)));
   if (request.output) {
     const Result<FileStat> there = SyncWait(host.loop(), host.Stat(*request.output));
     if (there) {
@@ -106,32 +105,25 @@ Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const Switc
                                               request.output->string())};
     }
   }
-  TRY(opened->ClearLeftovers());
   TRY(opened->ChooseNames());
-  TRY(SyncWait(host.loop(), CreateDelta(host, opened->images_, opened->delta_)));
+  if (!request.output) TRY(opened->TakeStaged());
+  if (!opened->staged_) TRY(opened->work_->MakeDelta(opened->images_));
   return opened;
 }
 
-RebaseSwitch::~RebaseSwitch() {
-  if (!lock_) return;  // nothing of ours is there
-  std::error_code ignored;
-  std::filesystem::remove(delta_, ignored);
-  std::filesystem::remove_all(work_, ignored);
-}
-
-Result<void> RebaseSwitch::LockWork() {
-  ASSIGN(lock_, LockRebase(host_.loop(), work_));
+// One that does not fit is of no use; it goes when the rebase has succeeded.
+Result<void> RebaseSwitch::TakeStaged() {
+  ASSIGN(const std::optional<StagedDelta> staged,
+         SyncWait(host_.loop(), LastStaged(host_, request_.vm)));
+  if (!staged || !CheckStaged(host_, images_, *staged)) return {};
+  TRY(work_->TakeDelta(staged->delta));
+  staged_ = staged->snapshot;
   return {};
 }
 
-Result<void> RebaseSwitch::ClearLeftovers() {
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(work_, failed)) {
-    std::filesystem::remove_all(entry.path(), failed);
-  }
-  std::filesystem::remove(delta_, failed);
-  if (failed) return ErrnoError(failed.value(), "clear what an interrupted rebase left");
-  return {};
+Result<void> RebaseSwitch::StartOver() {
+  staged_.reset();
+  return work_->MakeDelta(images_);
 }
 
 Result<void> RebaseSwitch::ChooseNames() {
@@ -143,25 +135,8 @@ Result<void> RebaseSwitch::ChooseNames() {
   return {};
 }
 
-// Whoever runs the VM has to be able to open its new delta. Only now, as the builder has no right
-// to write files of others.
-Result<void> RebaseSwitch::GiveAway() {
-  struct stat vm{};
-  if (::stat(request_.vm.c_str(), &vm) != 0) return ErrnoError(errno, request_.vm.string());
-  const UniqueFd fd(::open(delta_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return ErrnoError(errno, delta_.string());
-  // Only root can give files away; others own the VM's delta or have to live with it.
-  if (::fchown(fd.get(), vm.st_uid, vm.st_gid) != 0 && errno != EPERM) {
-    return ErrnoError(errno, delta_.string());
-  }
-  if (::fchmod(fd.get(), vm.st_mode & 0777) != 0 || ::fsync(fd.get()) != 0) {
-    return ErrnoError(errno, delta_.string());
-  }
-  return {};
-}
-
 Result<void> RebaseSwitch::PublishRescues() {
-  ASSIGN(const std::vector<path> files, FilesIn(work_ / "rescue"));
+  ASSIGN(const std::vector<path> files, FilesIn(work() / "rescue"));
   if (files.empty()) return {};
   const path folder = RescueFolder();
   if (::mkdir(folder.c_str(), kPrivate) != 0 && errno != EEXIST) {
@@ -178,7 +153,7 @@ Result<void> RebaseSwitch::PublishRescues() {
 }
 
 Result<void> RebaseSwitch::PublishReport() {
-  const path written = work_ / "report.jsonl";
+  const path written = work() / "report.jsonl";
   if (::rename(written.c_str(), request_.report.c_str()) == 0) {
     return SyncWait(host_.loop(), host_.SyncDirectory(DirectoryOf(request_.report)));
   }
@@ -200,14 +175,13 @@ Result<void> RebaseSwitch::Publish(BuildVerdict verdict) {
   TRY(PublishRescues());
   TRY(PublishReport());
   if (verdict == BuildVerdict::kBlocked) return {};
-  TRY(GiveAway());
+  // Whoever runs the VM has to be able to open its new delta.
+  TRY(work_->MakeLike(request_.vm));
   if (verdict == BuildVerdict::kGood && !request_.output) {
-    ASSIGN(kept_, SyncWait(loop, SwitchTo(host_, request_.vm, delta_)));
+    ASSIGN(kept_, SyncWait(loop, SwitchTo(host_, request_.vm, delta())));
     return {};
   }
-  const path name = ResultName(verdict);
-  TRY(SyncWait(loop, host_.Rename(delta_, name)));
-  return SyncWait(loop, host_.SyncDirectory(DirectoryOf(name)));
+  return work_->NameDelta(ResultName(verdict));
 }
 
 Result<RollbackOutcome> RunRollback(Host& host, const path& vm) {

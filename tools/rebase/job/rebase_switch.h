@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands around the building of a rebased delta: making room for it, and giving the result
 // its place. Nothing here reads what a guest wrote; the building is done by a confined process
-// (job.h) that can write only to the files made here.
-//
-//   vm.mica.rebasing     the new delta while it is built
-//   vm.mica.rebasing.d/  locked as long as the rebase runs; the builder's report and rescued files
+// (job.h) that can write only to the files made here (rebase_work.h).
 //
 // Interrupted anywhere, the VM has its old, whole delta or the new one, and then the report of it
 // has its name already.
@@ -14,9 +11,9 @@
 #include <memory>
 #include <optional>
 
-#include "engine/base/unique_fd.h"
 #include "engine/io/host.h"
 #include "tools/rebase/job/images.h"
+#include "tools/rebase/job/rebase_work.h"
 
 namespace mica::rebase {
 
@@ -33,17 +30,19 @@ enum class BuildVerdict : uint8_t { kGood, kQuarantine, kBlocked };
 class RebaseSwitch {
  public:
   // Opens the images, with locks that are held as long as this lives, clears what an interrupted
-  // rebase left, and makes the new, empty delta. kBusy when the VM is in use or another rebase of
-  // it is running; kExists when there is something at `output`.
+  // rebase left, and makes the new, empty delta, or takes a staged one that fits. kBusy when the VM
+  // is in use or another rebase of it is running; kExists when there is something at `output`.
   static Result<std::unique_ptr<RebaseSwitch>> Open(Host& host, const SwitchRequest& request);
   RebaseSwitch(const RebaseSwitch&) = delete;
   RebaseSwitch& operator=(const RebaseSwitch&) = delete;
-  // Removes what has not been given a name.
-  ~RebaseSwitch();
 
   // For the builder. Beneath work(): "report.jsonl" and "rescue/".
-  [[nodiscard]] const std::filesystem::path& delta() const noexcept { return delta_; }
-  [[nodiscard]] const std::filesystem::path& work() const noexcept { return work_; }
+  [[nodiscard]] const std::filesystem::path& delta() const noexcept { return work_->delta(); }
+  [[nodiscard]] const std::filesystem::path& work() const noexcept { return work_->folder(); }
+  // The snapshot of the VM that the delta has been built from; empty for an empty delta.
+  [[nodiscard]] const std::optional<std::string>& staged() const noexcept { return staged_; }
+  // Makes an empty delta in place of the staged one.
+  Result<void> StartOver();
   // Under which name the result goes with each verdict, and the old delta with kGood.
   [[nodiscard]] std::filesystem::path ResultName(BuildVerdict verdict) const;
   [[nodiscard]] const std::optional<std::filesystem::path>& kept_name() const { return kept_; }
@@ -59,20 +58,17 @@ class RebaseSwitch {
   RebaseSwitch(Host& host, SwitchRequest request);
 
   [[nodiscard]] std::filesystem::path Destination() const;
-  Result<void> LockWork();
-  Result<void> ClearLeftovers();
   Result<void> ChooseNames();
+  Result<void> TakeStaged();
   Result<void> PublishRescues();
   Result<void> PublishReport();
-  Result<void> GiveAway();
 
   Host& host_;
   SwitchRequest request_;
-  std::filesystem::path delta_;
-  std::filesystem::path work_;
+  std::unique_ptr<RebaseWork> work_;
+  std::optional<std::string> staged_;
   std::optional<std::filesystem::path> kept_;
   size_t rescue_number_ = 1;
-  UniqueFd lock_;
   RebaseImages images_;
 };
 

@@ -20,6 +20,8 @@ class CarriedVolume {
   CarriedVolume(EventLoop& loop, RebaseImages& images, VolumePair pair)
       : loop_(loop), images_(images), pair_(std::move(pair)) {}
 
+  [[nodiscard]] const guest::VolumeId& id() const noexcept { return pair_.id; }
+
   // Writes it onto `result`, a chain whose head is an empty delta over the new master.
   Result<void> Apply(ImageChain& result);
   // One line when the volume in `result` is not the VM's.

@@ -7,6 +7,7 @@
 #include "engine/chain_difference.h"
 #include "engine/filters/pieces_device.h"
 #include "tools/guest/ext4/apply_buffer.h"
+#include "tools/guest/ext4/catch_up.h"
 #include "tools/guest/ext4/check.h"
 #include "tools/guest/ext4/verify.h"
 #include "tools/guest/plan_lookup.h"
@@ -31,9 +32,12 @@ guest::Volume& VolumeRebase::VolumeOf(Side side) {
   return side == Side::kOurs ? ours_->volume() : patch_->target().volume();
 }
 
-Result<void> VolumeRebase::OpenVolumes() {
+Result<void> VolumeRebase::OpenVolumes(const PlanContext& context) {
   const Stopwatch watch(figures_.open_seconds);
-  ASSIGN(patch_, VolumePatch::Open(loop_, images_, pair_));
+  patch_ = context.patch;
+  if (patch_ == nullptr) {
+    ASSIGN(patch_, VolumePatch::Open(loop_, images_, pair_));
+  }
   ASSIGN(ours_, OpenView(loop_, *images_.vm, pair_.base, images_.vm_path.string()));
   return {};
 }
@@ -59,7 +63,7 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
                                                          const VolumePair& pair,
                                                          const PlanContext& context) {
   std::unique_ptr<VolumeRebase> rebase(new VolumeRebase(loop, images, pair));
-  TRY(rebase->OpenVolumes());
+  TRY(rebase->OpenVolumes(context));
   TRY(rebase->DiffOurs());
   TRY(rebase->DiffTheirs());
   const Stopwatch watch(rebase->figures_.plan_seconds);
@@ -75,9 +79,8 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
   return rebase;
 }
 
-Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& options) {
-  const Stopwatch watch(figures_.apply_seconds);
-  ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
+Result<guest::ApplyResult> VolumeRebase::ApplyTo(ImageChain& result, const MakeSteps& make,
+                                                 const guest::ApplyOptions& options) {
   PiecesDevice volume_device(result, pair_.target);
   guest::ApplyBuffer buffer(volume_device);  // Close flushes it
   guest::SyncDevice device(loop_, buffer);
@@ -85,10 +88,50 @@ Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& 
   writable.access = guest::Ext4Access::kReadWrite;
   ASSIGN(const std::unique_ptr<guest::Ext4Volume> volume,
          guest::Ext4Volume::Open(device, writable));
-  const guest::ApplyInput input{outcome_.plan, *volume, guest::NamesIn(*target_index),
-                                ours_->volume()};
-  ASSIGN(applied_, guest::ApplyPlan(input, options));
-  return volume->Close();
+  ASSIGN(const Steps steps, make(*volume));
+  const guest::ApplyInput input{steps.plan, *volume, steps.names, ours_->volume()};
+  ASSIGN(guest::ApplyResult applied, guest::ApplyPlan(input, options));
+  TRY(volume->Close());
+  return applied;
+}
+
+Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& options) {
+  const Stopwatch watch(figures_.apply_seconds);
+  ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
+  const MakeSteps all = [&](guest::Ext4Volume&) -> Result<Steps> {
+    return Steps{outcome_.plan, guest::NamesIn(*target_index)};
+  };
+  ASSIGN(applied_, ApplyTo(result, all, options));
+  return {};
+}
+
+Result<void> VolumeRebase::CatchUp(ImageChain& result, VolumeRebase& earlier,
+                                   const std::vector<ByteRange>& changed,
+                                   const guest::ApplyOptions& options) {
+  const Stopwatch watch(figures_.apply_seconds);
+  ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
+  std::vector<ByteRange> written = RangesWithin(changed, pair_.base);
+  for (const guest::Ext4View* view : {earlier.ours_.get(), ours_.get()}) {
+    written.insert(written.end(), view->replayed().begin(), view->replayed().end());
+  }
+  guest::ContentSince content(earlier.ours_->volume(), ours_->volume(), written);
+  std::vector<uint64_t> inodes;
+  guest::CatchUp catch_up;
+  const MakeSteps missing = [&](guest::Ext4Volume& volume) -> Result<Steps> {
+    ASSIGN(inodes, guest::FindPlanned(earlier.outcome_.plan, volume));
+    const guest::CarriedOut carried{earlier.outcome_.plan, inodes};
+    const guest::CatchUpTarget target{patch_->target().volume(), guest::NamesIn(*target_index)};
+    ASSIGN(catch_up, guest::PlanCatchUp(carried, outcome_.plan, target,
+                                        [&](uint64_t inode) { return content.Of(inode); }));
+    return Steps{catch_up.plan, guest::NamesAfter(carried, guest::NamesIn(*target_index))};
+  };
+  ASSIGN(const guest::ApplyResult applied, ApplyTo(result, missing, options));
+  applied_.bytes_written = applied.bytes_written;
+  for (const guest::CatchUp::Object& object : catch_up.objects) {
+    applied_.inodes.push_back(object.step ? applied.inodes.at(*object.step) : object.inode);
+  }
+  figures_.steps = catch_up.plan.objects.size();
+  return {};
 }
 
 Result<std::vector<std::string>> VolumeRebase::Verify(ImageChain& result,

@@ -3,6 +3,7 @@
 // the result onto a delta over the new master and prove it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ namespace mica::rebase {
 struct PlanContext {
   const Policy& policy;
   const IdMap* renumbered = nullptr;  // PlanInput has it
+  // Of the same volume of the same masters, to be shared; empty: it is opened.
+  std::shared_ptr<VolumePatch> patch;
 };
 
 enum class FileSystemCheck : uint8_t { kRun, kSkip };
@@ -34,9 +37,10 @@ struct VolumeFigures {
   guest::VolumeId id;
   DiffMethod our_method = DiffMethod::kDeltaBounded;
   DiffMethod their_method = DiffMethod::kDeltaBounded;
-  size_t our_changes = 0;    // objects
-  size_t their_changes = 0;  // objects
-  double open_seconds = 0;   // opening, journals, index of the old master
+  size_t our_changes = 0;       // objects
+  size_t their_changes = 0;     // objects
+  std::optional<size_t> steps;  // of a catch-up: objects that were still to be changed
+  double open_seconds = 0;      // opening, journals, index of the old master
   double our_diff_seconds = 0;
   double their_diff_seconds = 0;
   double plan_seconds = 0;
@@ -56,12 +60,19 @@ class VolumeRebase {
   [[nodiscard]] PlanOutcome& outcome() noexcept { return outcome_; }
   [[nodiscard]] const guest::ChangeSet& our_changes() const noexcept { return our_diff_.changes; }
   [[nodiscard]] const VolumeFigures& figures() const noexcept { return figures_; }
+  [[nodiscard]] const std::shared_ptr<VolumePatch>& patch() const noexcept { return patch_; }
   // The volume that a rescue item's inode is in.
   [[nodiscard]] guest::Volume& VolumeOf(Side side);
 
   // Carries the plan out on `result`, a chain whose head is an empty delta over the new master.
   // After an error the delta must be thrown away.
   Result<void> Apply(ImageChain& result, const guest::ApplyOptions& options);
+
+  // The same where `earlier`, planned for an earlier state of the VM, was carried out on `result`:
+  // does only what the two say differently. `changed`: bytes of the VM's disk outside of which it
+  // is as it was. kMismatch when that is not possible; the delta must be thrown away then as well.
+  Result<void> CatchUp(ImageChain& result, VolumeRebase& earlier,
+                       const std::vector<ByteRange>& changed, const guest::ApplyOptions& options);
 
   // What of the result is not as planned, one line each: a second diff against the plan, then the
   // file system check. Empty: proven.
@@ -75,7 +86,15 @@ class VolumeRebase {
     figures_.id = pair.id;
   }
 
-  Result<void> OpenVolumes();
+  Result<void> OpenVolumes(const PlanContext& context);
+  // Carries out a plan for the target, or for what an earlier plan has made of it.
+  struct Steps {
+    const guest::Plan& plan;
+    guest::TargetNames names;
+  };
+  using MakeSteps = std::function<Result<Steps>(guest::Ext4Volume&)>;
+  Result<guest::ApplyResult> ApplyTo(ImageChain& result, const MakeSteps& make,
+                                     const guest::ApplyOptions& options);
   Result<void> DiffOurs();
   Result<void> DiffTheirs();
 
@@ -83,7 +102,7 @@ class VolumeRebase {
   RebaseImages& images_;
   VolumePair pair_;
   VolumeFigures figures_;
-  std::unique_ptr<VolumePatch> patch_;
+  std::shared_ptr<VolumePatch> patch_;
   std::unique_ptr<guest::Ext4View> ours_;
   VolumeDiff our_diff_;
   const VolumeDiff* their_diff_ = nullptr;

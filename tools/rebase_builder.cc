@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rebase_builder.h"
+
+#include <fmt/format.h>
+
+#include "tools/rebase/job/cache_file.h"
+
+namespace mica {
+
+namespace {
+
+using rebase::BuildVerdict;
+
+constexpr std::string_view kMisfit = "misfit ";
+
+Result<BuildVerdict> VerdictOf(std::string_view word) {
+  if (word == "good") return BuildVerdict::kGood;
+  if (word == "quarantine") return BuildVerdict::kQuarantine;
+  if (word == "blocked") return BuildVerdict::kBlocked;
+  return Error{Errc::kIo, fmt::format("expected a verdict of the worker process, found '{}'",
+                                      word.substr(0, 100))};
+}
+
+}  // namespace
+
+WorkerRequest WorkerRequestFor(WorkerRole role, const Context& context,
+                               const RebaseRequest& request) {
+  WorkerRequest worker;
+  worker.role = role;
+  worker.vm = request.vm;
+  worker.onto = request.onto;
+  worker.policies = request.policies;
+  worker.names.vm = request.vm;
+  worker.names.onto = request.onto;
+  worker.skip_check = request.skip_check;
+  worker.progress = context.progress == ProgressMode::kShown;
+  worker.limits = request.limits;
+  return worker;
+}
+
+Result<WorkerEnd> RunWorkerToEnd(const Context& context, const WorkerRequest& request) {
+  ASSIGN(SelfProcess process, SelfProcess::Start(WorkerProcess(request, context.io)));
+  const ProcessEnd end = process.Run(DeadlineOf(request.limits));
+  TRY(CheckEnd(end, request));
+  return WorkerEnd{static_cast<ExitStatus>(end.exit_status), process.output()};
+}
+
+Result<BuildEnd> RunBuilder(const Context& context, WorkerRequest worker,
+                            const std::function<Result<void>()>& start_over) {
+  ASSIGN(WorkerEnd end, RunWorkerToEnd(context, worker));
+  if (!worker.staged.empty() && end.output.starts_with(kMisfit)) {
+    context.output.Note(fmt::format("{}: what was staged is of no use ({}); starting over",
+                                    worker.vm, end.output.substr(kMisfit.size())));
+    TRY(start_over());
+    worker.staged.clear();
+    ASSIGN(end, RunWorkerToEnd(context, worker));
+  }
+  BuildEnd built{end.status, std::nullopt};
+  if (end.output.empty()) return built;
+  ASSIGN(built.verdict, VerdictOf(end.output));
+  return built;
+}
+
+void PrintReport(Context& context, const std::filesystem::path& file,
+                 const RebaseRequest& request) {
+  const std::optional<std::vector<char>> bytes = rebase::ReadCacheFile(file);
+  std::string_view text;
+  if (bytes) text = AsText(std::as_bytes(std::span(*bytes)));
+  if (request.summary) {
+    // The last line of the JSON; of the text the figures go without saying.
+    const size_t end = text.find_last_not_of('\n');
+    const size_t start = end == std::string_view::npos ? end : text.rfind('\n', end);
+    text = context.output.json() && start != std::string_view::npos ? text.substr(start + 1) : text;
+    if (!context.output.json()) text = {};
+  }
+  context.output.Text(text);
+}
+
+}  // namespace mica
