@@ -20,6 +20,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "..", "tools", "quickstart")]
 import harness  # noqa: E402
+import merge_table  # noqa: E402
 import tree  # noqa: E402
 from harness import Server, mica, run  # noqa: E402
 from rebase_generator import Side  # noqa: E402
@@ -142,6 +143,7 @@ class Story:
 
     def __init__(self, seed, directory, variant=None):
         self.seed, self.directory, self.variant = seed, directory, variant
+        self.rows = merge_table.count_rows(os.devnull)  # of the merge table that occurred
         self.random = random.Random(seed)
 
     def path(self, name):
@@ -199,6 +201,7 @@ class Story:
         with Mounted(self.path("result.raw"), "ro") as root:
             entries = tree.scan(root)
             texts = read_texts(root, entries)
+        self.rows = merge_table.count_rows(self.path("report.jsonl"))
         oracle = Oracle(self.base, self.ours, self.theirs)
         problems = oracle.judge(entries, texts, tree.reported_paths(self.path("report.jsonl")))
         return problems, len(oracle.expected) - len(oracle.conflicts), len(oracle.conflicts)
@@ -246,6 +249,7 @@ def parse_arguments():
     parser.add_argument("--count", type=int, default=300, help="how many seeds, one after the other")
     parser.add_argument("--matrix", type=int, nargs="?", const=-1,
                         help="each seed on every kind of file system, or on the one of that number")
+    parser.add_argument("--folder", default="/var/tmp", help="where the disks go; /dev/shm is faster")
     parser.add_argument("--keep", action="store_true", help="leave the disks of a failed seed")
     return parser.parse_args()
 
@@ -261,11 +265,14 @@ def main(kind=Story):
     harness.need_root("loop devices and mounts")
     harness.need_programs("mkfs.ext4", "e2fsck", "losetup", "sfdisk", "nbdfuse")
     failed, exact, conflicts, started = [], 0, 0, time.monotonic()
+    rows = merge_table.count_rows(os.devnull)
     stories = [(seed, variant) for seed in range(arguments.seed, arguments.seed + arguments.count)
                for variant in variants(arguments.matrix)]
     for seed, variant in stories:
-        directory = tempfile.mkdtemp(prefix=f"mica-rebase-{seed}-", dir="/var/tmp")
-        seed_failed, seed_exact, seed_conflicts = run_seed(kind(seed, directory, variant))
+        directory = tempfile.mkdtemp(prefix=f"mica-rebase-{seed}-", dir=arguments.folder)
+        story = kind(seed, directory, variant)
+        seed_failed, seed_exact, seed_conflicts = run_seed(story)
+        rows += story.rows
         exact, conflicts = exact + seed_exact, conflicts + seed_conflicts
         if seed_failed:
             failed.append(seed if variant is None else f"{seed} {' '.join(variant)}")
@@ -276,6 +283,7 @@ def main(kind=Story):
     seconds = (time.monotonic() - started) / len(stories)
     print(f"{len(stories)} rebases from seed {arguments.seed}, {seconds:.2f} s each: {exact} objects exactly as "
           f"expected, {conflicts} in conflict and named, failed: {failed or 'none'}")
+    print("cases of the merge table:", merge_table.describe(rows), sep="\n")
     return 1 if failed else 0
 
 
