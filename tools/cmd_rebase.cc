@@ -20,12 +20,16 @@ constexpr VerbText kText{
     .synopsis =
         "VM --onto MASTER [-o OUT] [--policy FILE]... [--report FILE] [-n]\n"
         "       mica rebase [-j N] [--job FOLDER] --onto MASTER VM... | --pool FILE\n"
+        "       mica rebase --stage | --unstage VM --onto MASTER [--control PATH]\n"
         "       mica rebase --show-conflict REPORT [PATH [--to FOLDER]]\n"
         "       mica rebase --verify REPORT [--policy FILE]...",
     .notes =
-        "The VM must be shut down. The result is proven (a second diff against the plan, e2fsck)\n"
-        "before the VM is switched to it; the old delta is kept beside it as VM.before-N, and the\n"
-        "old master must stay, until the rebase is confirmed (mica confirm, --keep-days).\n"
+        "The VM must be shut down; what --stage has done before then need not be done again.\n"
+        "With --control the server that exports the VM gives it away when its clients have left\n"
+        "(--wait) and exports it again, whatever happens.\n"
+        "The result is proven (a second diff against the plan, e2fsck) before the VM is\n"
+        "switched to it; the old delta is kept beside it as VM.before-N, and the old master must\n"
+        "stay, until the rebase is confirmed (mica confirm, --keep-days).\n"
         "Interrupted anywhere, the VM has its old disk.\n"
         "Losing versions of files that both sides changed are saved in VM.rescue/. The report has\n"
         "one JSON record a line and a summary; without --report it is VM.report.jsonl (but none\n"

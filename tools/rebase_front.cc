@@ -181,7 +181,8 @@ Result<Prediction> Predict(const Context& context, const RebaseRequest& request)
 Result<ExitStatus> RunRebase(Context& context, const RebaseRequest& request) {
   ASSIGN(VmHolder holder, VmHolder::Find(context, request.vm, request.control));
   TRY(holder.Hold(std::chrono::seconds(request.wait_seconds)));
-  const Result<Rebased> rebased = RebaseHeld(context, request);
+  Result<Rebased> rebased = RebaseHeld(context, request);
+  if (!rebased) rebased = WithControlHelp(std::move(rebased).error());
   if (rebased && request.output.empty()) {
     const Result<void> cleared = ClearStaged(context, request, rebased->old_delta);
     // It takes space and does no other harm.

@@ -22,8 +22,10 @@ Result<void> WithSnapshots(const Context& context, const std::string& vm,
                            const SnapshotWork& work) {
   OpenChainOptions open;
   open.writable = true;
-  ASSIGN(const std::unique_ptr<ImageChain> chain,
-         SyncWait(context.loop, OpenChain(context.host, vm, open)));
+  Result<std::unique_ptr<ImageChain>> opened =
+      SyncWait(context.loop, OpenChain(context.host, vm, open));
+  if (!opened) return WithControlHelp(std::move(opened).error());
+  const std::unique_ptr<ImageChain> chain = *std::move(opened);
   SnapshotControl* const control = chain->layer(0).controls().snapshots;
   Result<void> done = Error{Errc::kUnsupported, vm + ": this format keeps no snapshots"};
   if (control != nullptr) done = work(*control);
@@ -38,6 +40,13 @@ bool IsSameFile(const std::string& a, const std::string& b) {
 }
 
 }  // namespace
+
+Error WithControlHelp(Error error) {
+  if (error.code == Errc::kBusy) {
+    error.message += "; of a VM that `mica serve` exports, --control names the server's socket";
+  }
+  return error;
+}
 
 Result<VmHolder> VmHolder::Find(const Context& context, const std::string& vm,
                                 const std::string& control) {

@@ -12,6 +12,9 @@
 
 namespace mica {
 
+// What helps when somebody has the image, added to an error that says so.
+Error WithControlHelp(Error error);
+
 // Borrows the context.
 class VmHolder {
  public:

@@ -36,7 +36,7 @@ class Pool:
     def path(self, *names):
         return os.path.join(self.directory, *names)
 
-    def _text(self, content):
+    def text(self, content):
         """A file on the host with that content, for debugfs to write from."""
         path = self.path("text-" + hashlib.sha256(content.encode()).hexdigest()[:12])
         with open(path, "w", encoding="ascii") as file:
@@ -67,7 +67,7 @@ class Pool:
 
     def _make_v2(self):
         disk = self.copy_of_v1("v2.raw")
-        patched = self._text("patched\n" * 60)
+        patched = self.text("patched\n" * 60)
         commands = [f"write {patched} /usr/added", "rm /etc/file99"]
         for number in range(0, 30, 3):
             commands += self.replace(f"/etc/file{number}", patched)
@@ -85,7 +85,7 @@ class Pool:
 
     def owner_commands(self, variant, conflicts):
         """What the owner of a VM did: files of its own, and `conflicts` of those that the patch changes."""
-        own = self._text(f"owner {variant}\n" * 50)
+        own = self.text(f"owner {variant}\n" * 50)
         commands = [f"mkdir /home/mine{variant}"]
         commands += [f"write {own} /home/mine{variant}/own{number}" for number in range(5)]
         commands += [f"rm /home/file{2 + 3 * variant}"]

@@ -108,6 +108,7 @@ class Planner {
                               PlannedObject& step);
   void SetNames(size_t i);
   Result<void> RestoreWhatIsNotWanted();
+  void AddTouched(const PlannedObject& planned, std::set<uint64_t>& touched) const;
   Result<PlannedObject> AsInTarget(uint64_t inode);
   Result<MergedContent> ContentInTarget(uint64_t inode);
   Result<void> RemoveWhatIsNotWanted();
@@ -289,19 +290,45 @@ Result<PlannedObject> Planner::AsInTarget(uint64_t inode) {
   return planned;
 }
 
+// Directories of the target in which a planned object gains or loses a name.
+void Planner::AddTouched(const PlannedObject& planned, std::set<uint64_t>& touched) const {
+  Names names;
+  for (const PlannedName& name : planned.names) {
+    const bool in_target = name.parent.kind == DirectoryRef::Kind::kTargetInode;
+    if (in_target) names.insert({name.parent.value, name.leaf});
+  }
+  if (planned.target_inode) {
+    for (TargetName& name : target_.names(*planned.target_inode)) {
+      const uint64_t directory = name.directory;
+      if (names.erase(name) == 0) touched.insert(directory);
+    }
+  }
+  for (const TargetName& name : names) touched.insert(name.directory);
+}
+
 // What the earlier plan changed of the target and the later one does not mention is to be as it is
-// there: as if the later plan said so.
+// there: as if the later plan said so. That goes for the times of directories, too.
 Result<void> Planner::RestoreWhatIsNotWanted() {
+  std::set<uint64_t> still_touched;
+  for (const PlannedObject& planned : later_.objects) AddTouched(planned, still_touched);
+  std::set<uint64_t> touched;
   std::set<uint64_t> mentioned;
   for (const PlannedObject& planned : later_.objects) {
     if (planned.target_inode) mentioned.insert(*planned.target_inode);
   }
   for (size_t j = 0; j < earlier_.size(); ++j) {
     const PlannedObject& planned = earlier_.Planned(j);
+    AddTouched(planned, touched);
     if (!planned.target_inode || mentioned.contains(*planned.target_inode)) continue;
     // Made anew it would not be the same object.
     if (earlier_.Inode(j) == 0) return Misfit(planned, "was deleted and is to be kept");
     ASSIGN(PlannedObject restored, AsInTarget(*planned.target_inode));
+    later_.objects.push_back(std::move(restored));
+    mentioned.insert(*planned.target_inode);
+  }
+  for (const uint64_t directory : touched) {
+    if (mentioned.contains(directory) || still_touched.contains(directory)) continue;
+    ASSIGN(PlannedObject restored, AsInTarget(directory));
     later_.objects.push_back(std::move(restored));
   }
   return {};
