@@ -76,7 +76,7 @@ open_export() {
   wait_until 20 test -e "$view/nbd/disk" || fail "nbdfuse shows nothing of $uri"
 }
 
-# mount_disk VIEW FILE [ro]: mounts the partition of a disk file at VIEW/mnt.
+# mount_disk VIEW FILE [MODE]: mounts the partition of a disk file at VIEW/mnt; MODE is ro or other mount options.
 mount_disk() {
   local view=$1 file=$2 mode=${3:-rw} start bytes loop
   mkdir -p "$view/mnt"
