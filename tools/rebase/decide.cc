@@ -47,14 +47,18 @@ bool MovedFromUnderRemoval(MergeScene& scene, const Node& node) {
   return false;
 }
 
+// Of what the VM did not change: made anew, or one of its links broken, and the same as before in
+// the end. The report says so, as of all that is in the VM's change set.
+void NoteTouchedByOurs(MergeItem& item) {
+  if (!item.node.ours().listed) return;
+  item.Note(Action::kEqual, Severity::kInfo, "touched by the VM, but not different");
+}
+
 void DecideUnchangedByOurs(MergeScene& scene, MergeItem& item) {
   const bool removed = item.node.theirs().change.deleted;
   if (!removed || !item.node.ours().view || !MovedFromUnderRemoval(scene, item.node)) {
     TakeSide(item.node, Side::kTheirs);
-    // Made anew, or one of its links broken, and the same as before in the end.
-    if (item.node.ours().listed) {
-      item.Note(Action::kEqual, Severity::kInfo, "touched by the VM, but not different");
-    }
+    NoteTouchedByOurs(item);
     return;
   }
   TakeSide(item.node, Side::kOurs);
@@ -92,7 +96,10 @@ Result<void> DecideUnit(MergeScene& scene, MergeItem& item) {
     item.Note(node.theirs().change.any() ? Action::kOurs : Action::kCarried, Severity::kInfo, "");
     return {};
   }
-  if (!node.ours().change.any()) return {};
+  if (!node.ours().change.any()) {
+    NoteTouchedByOurs(item);
+    return {};
+  }
   item.Note(Action::kTheirs, Severity::kInfo, "");
   if (!node.ours().view || node.kind() != ObjectKind::kRegular) return {};
   if (!node.ours().change.content && !node.ours().change.created) return {};

@@ -26,11 +26,15 @@ void ReportUnits(const MergeScene& scene) {
     entry.path = unit.name;
     entry.package = unit.name;
     entry.action = unit.side == Side::kOurs ? Action::kOurs : Action::kTheirs;
-    entry.severity = removed ? Severity::kWarn : Severity::kNotice;
+    const bool lost = removed && unit.successor.empty();
+    entry.severity = lost ? Severity::kWarn : Severity::kNotice;
     entry.detail = fmt::format("was {}; the VM has {}, the new master {}; all of it is {}'s",
                                VersionText(unit.base_version), VersionText(unit.our_version),
                                VersionText(unit.their_version),
                                unit.side == Side::kOurs ? "the VM" : "the new master");
+    if (!unit.successor.empty()) {
+      entry.detail += fmt::format(", where {} replaces it", unit.successor);
+    }
     scene.out.report.Add(std::move(entry));
   }
 }

@@ -122,6 +122,16 @@ TEST_F(LinuxGuest, ContestedPackageComesFromTheHigherVersionAsAWhole) {
   EXPECT_EQ(r.Entry("/usr/share/t/o").package, "tool");
 }
 
+TEST_F(LinuxGuest, ContestedFileUnpackedAnewWithTheBytesItHadIsReported) {
+  Install(s_.ours, {"tool", "1.2", {{"/usr/bin/tool", "tool 1.2"}, {"/usr/share/t/d", "d 1"}}, ""});
+  s_.ours.Attributes("/usr/share/t/d") = s_.base.Attributes("/usr/share/t/d");
+  Install(s_.theirs,
+          {"tool", "1.3", {{"/usr/bin/tool", "tool 1.3"}, {"/usr/share/t/d", "d 1.3"}}, ""});
+  const RebaseResult r = Rebase();
+  EXPECT_EQ(r.tree.Content("/usr/share/t/d"), "d 1.3");
+  EXPECT_EQ(r.Entry("/usr/share/t/d").action, Action::kEqual);
+}
+
 TEST_F(LinuxGuest, ContestedFilesAreSavedOnlyWhereTheOwnerEditedThem) {
   const std::map<std::string, std::string> files = {{"/usr/bin/tool", "tool 1.2"},
                                                     {"/usr/share/t/d", "d 1.2"}};
@@ -182,6 +192,48 @@ TEST_F(LinuxGuest, PackageUpgradedByOursRemovedByTheirsStaysWhole) {
   EXPECT_EQ(r.tree.Content("/usr/bin/tool"), "tool 1.1");
   EXPECT_EQ(r.tree.Content("/usr/share/t/d"), "d 1");
   EXPECT_THAT(r.tree.Content("/var/lib/dpkg/status"), HasSubstr("Version: 1.1\n"));
+}
+
+// As libraries of a release are renamed in the next one. VMs have installed updates of the old
+// name.
+TEST_F(LinuxGuest, PackageUpgradedByOneSideAndReplacedByTheOtherGoes) {
+  const FakePackage update = {"libx", "1.1", {{"/usr/lib/libx.so", "libx 1.1"}}, ""};
+  const FakePackage renamed = {
+      "libx2",
+      "2.0",
+      {{"/usr/lib/libx.so", "libx 2"}},
+      "Replaces: libx\nBreaks: libx (<< 2), other (<< 5)\nProvides: libx (= 2.0)\n"};
+  for (const Side updated_by : {Side::kOurs, Side::kTheirs}) {
+    s_.Branch();
+    const bool ours = updated_by == Side::kOurs;
+    Install(ours ? s_.ours : s_.theirs, update);
+    Remove(ours ? s_.theirs : s_.ours, {"libx", "", {{"/usr/lib/libx.so", ""}}, ""});
+    Install(ours ? s_.theirs : s_.ours, renamed);
+    const RebaseResult r = Rebase();
+    EXPECT_EQ(r.tree.Content("/usr/lib/libx.so"), "libx 2");
+    EXPECT_FALSE(r.tree.Has(List("libx")));
+    EXPECT_TRUE(r.tree.Has(List("libx2")));
+    EXPECT_THAT(r.tree.Content("/var/lib/dpkg/status"), Not(HasSubstr("Package: libx\n")));
+    const ReportEntry* unit = r.FindEntry("libx", Topic::kPackage);
+    ASSERT_NE(unit, nullptr);
+    EXPECT_EQ(unit->action, ours ? Action::kTheirs : Action::kOurs);
+    EXPECT_EQ(unit->severity, Severity::kNotice);
+    EXPECT_THAT(unit->detail, HasSubstr("libx2 replaces it"));
+    EXPECT_EQ(r.FindEntry("libx2", Topic::kDependency), nullptr);
+  }
+}
+
+// What replaces older versions only does not take the place of a newer one.
+TEST_F(LinuxGuest, PackageThatIsNewerThanWhatIsReplacedStays) {
+  Install(s_.ours, {"libx", "3.0", {{"/usr/lib/libx.so", "libx 3"}}, ""});
+  Remove(s_.theirs, {"libx", "", {{"/usr/lib/libx.so", ""}}, ""});
+  Install(s_.theirs, {"libx2",
+                      "2.0",
+                      {{"/usr/lib/libx2.so", "libx 2"}},
+                      "Replaces: libx (<< 2)\nConflicts: libx (<< 2)\n"});
+  const RebaseResult r = Rebase();
+  EXPECT_EQ(r.tree.Content("/usr/lib/libx.so"), "libx 3");
+  EXPECT_EQ(r.FindEntry("libx", Topic::kPackage)->severity, Severity::kWarn);
 }
 
 TEST_F(LinuxGuest, LocalEditOfAnUpgradedPackageGivesWayAndIsSaved) {

@@ -36,7 +36,8 @@ std::vector<Package> ParsePackages(std::string_view status_file) {
       if (field.name == "Status") package.status = field.value;
       if (field.name == "Multi-Arch") package.multi_arch_same = field.value == "same";
       if (field.name == "Conffiles") package.conffiles = ParseConffiles(field.value);
-      for (const char* name : {"Depends", "Pre-Depends", "Provides", "Breaks", "Conflicts"}) {
+      for (const char* name :
+           {"Depends", "Pre-Depends", "Provides", "Breaks", "Conflicts", "Replaces"}) {
         if (field.name == name) package.relations.emplace(name, field.value);
       }
     }

@@ -17,7 +17,7 @@ struct Package {
   bool multi_arch_same = false;
   std::vector<std::string> conffiles;  // paths
   // Relations as they are written, by field name: Depends, Pre-Depends, Provides, Breaks,
-  // Conflicts.
+  // Conflicts, Replaces.
   std::map<std::string, std::string, std::less<>> relations;
 
   // Its files are on the disk: not merely known, removed with configuration left, or selected.

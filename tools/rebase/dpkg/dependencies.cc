@@ -72,7 +72,7 @@ class Checker {
     for (const Package& package : packages_) {
       if (!package.unpacked()) continue;
       for (const auto& [field, value] : package.relations) {
-        if (field == "Provides") continue;
+        if (field == "Provides" || field == "Replaces") continue;
         for (const std::string& item : SplitText(value, ",")) Check(package, field, Trim(item));
       }
     }
@@ -106,7 +106,25 @@ class Checker {
   std::set<BrokenRelation> broken_;
 };
 
+// Whether a field of the package speaks of that version of another one.
+bool Names(const Package& package, std::string_view field, const std::string& name,
+           const std::string& version) {
+  const auto found = package.relations.find(field);
+  if (found == package.relations.end()) return false;
+  for (const std::string& item : SplitText(found->second, ",")) {
+    const Relation relation = ParseRelation(item);
+    if (relation.name == name && Satisfies(version, relation)) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool TakesPlaceOf(const Package& successor, const std::string& name, const std::string& version) {
+  return successor.name != name && Names(successor, "Replaces", name, version) &&
+         (Names(successor, "Breaks", name, version) ||
+          Names(successor, "Conflicts", name, version));
+}
 
 std::vector<BrokenRelation> FindBrokenRelations(const std::vector<Package>& packages) {
   return Checker(packages).Run();

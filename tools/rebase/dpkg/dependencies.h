@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the relations of a set of installed packages hold (Debian policy chapter 7): Depends and
-// Pre-Depends are satisfied, Breaks and Conflicts do not apply.
+// Relations of installed packages (Debian policy chapter 7).
 #pragma once
 
 #include <string>
@@ -16,7 +15,13 @@ struct BrokenRelation {
   friend auto operator<=>(const BrokenRelation&, const BrokenRelation&) = default;
 };
 
-// Sorted. Architecture qualifiers are ignored: a package of any architecture satisfies a relation.
+// Whether the relations of a set of packages hold: Depends and Pre-Depends are satisfied, Breaks
+// and Conflicts do not apply. Sorted. Architecture qualifiers are ignored: a package of any
+// architecture satisfies a relation.
 std::vector<BrokenRelation> FindBrokenRelations(const std::vector<Package>& packages);
+
+// Whether `successor` takes the place of that version of a package (policy 7.6.2): it replaces it,
+// and the two cannot be installed together.
+bool TakesPlaceOf(const Package& successor, const std::string& name, const std::string& version);
 
 }  // namespace mica::rebase

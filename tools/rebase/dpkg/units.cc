@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "tools/rebase/dpkg/dependencies.h"
 #include "tools/rebase/dpkg/path_resolver.h"
 #include "tools/rebase/dpkg/version.h"
 #include "tools/rebase/mergers/records.h"
@@ -17,6 +18,7 @@ constexpr std::string_view kStatusPath = "/var/lib/dpkg/status";
 constexpr std::string_view kInfoPath = "/var/lib/dpkg/info";
 constexpr size_t kMd5Length = 32;  // hex digits
 constexpr size_t kOurs = 1;        // in arrays of the three versions
+constexpr size_t kTheirs = 2;
 constexpr uint64_t kDatabaseSizeMax = uint64_t{256} << 20;
 
 Result<std::string> ReadIfThere(guest::Volume& volume, std::string_view path) {
@@ -61,9 +63,20 @@ const Package* Find(const Packages& packages, const std::string& key) {
   return at == packages.end() ? nullptr : &at->second;
 }
 
+std::string SuccessorOf(const PackageUnit& unit, const std::array<Packages, 3>& packages) {
+  if (unit.our_version.empty() == unit.their_version.empty()) return {};
+  const bool by_ours = unit.our_version.empty();
+  const std::string& version = by_ours ? unit.their_version : unit.our_version;
+  for (const auto& [key, package] : packages[by_ours ? kOurs : kTheirs]) {
+    if (TakesPlaceOf(package, unit.name, version)) return package.name;
+  }
+  return {};
+}
+
 // A removal against another version: keep the package (as for any file), unless the policy says
-// delete.
+// delete or the side that removed it has it replaced: it cannot be installed beside its successor.
 Side SideOfRemoved(const PackageUnit& unit, const Policy& policy) {
+  if (!unit.successor.empty()) return unit.our_version.empty() ? Side::kOurs : Side::kTheirs;
   const std::string path = std::string(kInfoPath) + "/" + unit.name + ".list";
   const Decision decision = policy.Decide(path, PathKind::kOther);
   const Side changed = unit.our_version.empty() ? Side::kTheirs : Side::kOurs;
@@ -115,6 +128,7 @@ class Builder {
     const bool ours_changed = unit.our_version != unit.base_version;
     const bool theirs_changed = unit.their_version != unit.base_version;
     if (!ours_changed && !theirs_changed) return {};
+    unit.successor = SuccessorOf(unit, packages_);
     unit.side = ChooseSide(unit, policy_);
     unit.contested = ours_changed && theirs_changed && unit.our_version != unit.their_version;
     TRY(AddPaths(key, unit));

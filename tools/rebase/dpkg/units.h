@@ -27,6 +27,8 @@ struct PackageUnit {
   Side side = Side::kTheirs;  // where it comes from
   // Changed by both, and differently: every file is the side's.
   bool contested = false;
+  // Of one that a side removed and the other one changed: what took its place where it was removed.
+  std::string successor;
 };
 
 // The packages of three versions of a volume.
