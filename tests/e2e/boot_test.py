@@ -10,7 +10,6 @@ packages and files both times, the patch only the second time.
 import hashlib
 import os
 import re
-import selectors
 import shutil
 import subprocess
 import sys
@@ -19,40 +18,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
+from guest_boot import boot  # noqa: E402
 from harness import Server, mica, run  # noqa: E402
 
-BOOT_SECONDS_MAX = 180
 OWNER_PACKAGES = ("openssh-server", "cron", "vim-tiny")
 PATCH_PACKAGES = ("dbus", "rsyslog", "nano")
-
-
-def boot(uri, kernel_dir):
-    """Boots a guest from `uri` and ends it when the console has said all; returns the console's text."""
-    command = [
-        "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "512", "-display", "none",
-        "-nic", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
-        "-kernel", f"{kernel_dir}/vmlinuz", "-initrd", f"{kernel_dir}/initramfs",
-        "-append", "console=ttyS0 panic=-1 quiet systemd.show_status=false",
-        "-drive", f"file={uri},format=raw,if=virtio"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as guest:
-        try:
-            return read_console(guest.stdout, time.monotonic() + BOOT_SECONDS_MAX)
-        finally:
-            guest.kill()
-
-
-def read_console(stream, deadline):
-    text = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while not (b"login:" in text and b"CHECK end" in text):
-            if not selector.select(deadline - time.monotonic()):
-                break
-            piece = os.read(stream.fileno(), 65536)
-            if not piece:
-                break
-            text += piece
-    return text.decode(errors="replace").replace("\r", "")
 
 
 class Console:
@@ -75,7 +45,7 @@ class Boot(harness.TestCase):
         self.addCleanup(os.unlink, copy)
         with Server(self.directory, f"boot={copy}") as server:
             started = time.monotonic()
-            text = boot(server.uri("boot"), kernel_dir)
+            text = boot(server.uri("boot"), f"{kernel_dir}/vmlinuz", f"{kernel_dir}/initramfs")
             print(f"booted in {time.monotonic() - started:.1f} s", file=sys.stderr)
         self.assertIn("login:", text, text[-4000:])
         self.assertIn("CHECK end", text, text[-4000:])

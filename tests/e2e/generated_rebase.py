@@ -22,11 +22,11 @@ sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", ".
 import harness  # noqa: E402
 import merge_table  # noqa: E402
 import tree  # noqa: E402
-from harness import Server, mica, run  # noqa: E402
+from harness import mica, run  # noqa: E402
+from mounts import PARTITION_OFFSET, Export, Mounted, copy_disk  # noqa: E402
 from rebase_generator import Side  # noqa: E402
 from rebase_oracle import Oracle, Tree  # noqa: E402
 
-PARTITION_OFFSET = 1 << 20
 DISK_BYTES = 48 << 20
 # For disks in plain files, which need not survive a power cut. Flushes of a VM go through mica.
 UNFLUSHED = "nobarrier"
@@ -64,63 +64,6 @@ def make_disk(path, variant):
         f"offset={PARTITION_OFFSET},lazy_itable_init=0,lazy_journal_init=0", path, f"{kilobytes}k")
 
 
-class Mounted:
-    """A disk file's partition, mounted; a context that gives the mount point."""
-
-    def __init__(self, disk, *options):
-        self.disk, self.options = disk, options
-
-    def __enter__(self):
-        self.root = tempfile.mkdtemp(prefix="mica-mnt-")
-        self.loop = run("losetup", "--find", "--show", "--offset", PARTITION_OFFSET, self.disk).stdout.strip()
-        try:
-            run("mount", "-o", ",".join(("noatime", *self.options)), self.loop, self.root)
-        except AssertionError:
-            run("losetup", "--detach", self.loop)
-            raise
-        return self.root
-
-    def __exit__(self, *_):
-        run("umount", self.root)
-        run("losetup", "--detach", self.loop)
-        self.wait_until_free()
-        os.rmdir(self.root)
-
-    def wait_until_free(self):
-        """Another process's mount namespace can hold the file system a little longer; until it is gone
-        the disk file is not all there."""
-        for _ in range(6000):
-            if subprocess.run(["losetup", self.loop], capture_output=True, check=False).returncode != 0:
-                return
-            time.sleep(0.02)
-        raise AssertionError(f"{self.loop} stays attached")
-
-
-class Export:
-    """An image as a disk file, through `mica serve` and nbdfuse."""
-
-    def __init__(self, image, directory, options=()):
-        self.image, self.directory, self.options = image, directory, options
-
-    def __enter__(self):
-        self.server = Server(self.directory, f"vm={self.image}", options=self.options)
-        self.mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
-        disk = os.path.join(self.mount, "disk")
-        self.fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
-        for _ in range(1000):
-            if os.path.exists(disk):
-                return disk
-            time.sleep(0.01)
-        raise AssertionError("nbdfuse shows nothing")
-
-    def __exit__(self, *_):
-        run("fusermount3", "-u", self.mount)
-        self.fuse.wait()
-        self.server.stop()
-        self.server.log.close()
-        os.rmdir(self.mount)
-
-
 def read_texts(root, names):
     texts = {}
     for path in names:
@@ -132,10 +75,6 @@ def read_texts(root, names):
 
 def record(root, names):
     return Tree(names, tree.scan(root), read_texts(root, names))
-
-
-def copy_disk(source, target):
-    run("cp", "--sparse=always", source, target)
 
 
 class Story:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks with one partition, mounted by the kernel; needs root and loop devices."""
+
+import os
+import subprocess
+import tempfile
+import time
+
+from harness import Server, run
+
+PARTITION_OFFSET = 1 << 20
+
+
+class Mounted:
+    """A disk file's partition, mounted; a context that gives the mount point."""
+
+    def __init__(self, disk, *options):
+        self.disk, self.options = disk, options
+
+    def __enter__(self):
+        self.root = tempfile.mkdtemp(prefix="mica-mnt-")
+        self.loop = run("losetup", "--find", "--show", "--offset", PARTITION_OFFSET, self.disk).stdout.strip()
+        try:
+            run("mount", "-o", ",".join(("noatime", *self.options)), self.loop, self.root)
+        except AssertionError:
+            run("losetup", "--detach", self.loop)
+            raise
+        return self.root
+
+    def __exit__(self, *_):
+        run("umount", self.root)
+        run("losetup", "--detach", self.loop)
+        self.wait_until_free()
+        os.rmdir(self.root)
+
+    def wait_until_free(self):
+        """Another process's mount namespace can hold the file system a little longer; until it is gone
+        the disk file is not all there."""
+        for _ in range(6000):
+            if subprocess.run(["losetup", self.loop], capture_output=True, check=False).returncode != 0:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{self.loop} stays attached")
+
+
+class Export:
+    """An image as a disk file, through `mica serve` and nbdfuse."""
+
+    def __init__(self, image, directory, options=()):
+        self.image, self.directory, self.options = image, directory, options
+
+    def __enter__(self):
+        self.server = Server(self.directory, f"vm={self.image}", options=self.options)
+        self.mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
+        disk = os.path.join(self.mount, "disk")
+        self.fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
+        for _ in range(1000):
+            if os.path.exists(disk):
+                return disk
+            time.sleep(0.01)
+        raise AssertionError("nbdfuse shows nothing")
+
+    def __exit__(self, *_):
+        run("fusermount3", "-u", self.mount)
+        self.fuse.wait()
+        self.server.stop()
+        self.server.log.close()
+        os.rmdir(self.mount)
+
+
+def copy_disk(source, target):
+    run("cp", "--sparse=always", source, target)
