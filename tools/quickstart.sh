@@ -140,7 +140,7 @@ change_clone() {
   record base "$dir/master-v1.raw"
   record ours "$(uri_of vm1)"
   nbdcopy "$(uri_of vm1)" "$dir/vm1-before.raw"
-  digest_before=$(sha256sum <"$dir/vm1-before.raw")
+  digest_before=$(sha256_of "$dir/vm1-before.raw")
   stop_server
   done_step "" "$(wc -l <"$dir/ours.tree") paths, disk sha256 ${digest_before:0:16}"
 }
@@ -279,7 +279,7 @@ roll_back() {
   serve_clones
   nbdcopy "$(uri_of vm1)" "$dir/vm1-back.raw"
   local digest
-  digest=$(sha256sum <"$dir/vm1-back.raw")
+  digest=$(sha256_of "$dir/vm1-back.raw")
   [[ $digest == "$digest_before" ]] || fail "the old content did not come back: $digest"
   rm "$dir/vm1-back.raw" "$dir/vm1-rebased.mica"
   stop_server

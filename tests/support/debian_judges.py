@@ -7,8 +7,8 @@ import os
 import tree
 
 
-def find_record(records, path):
-    return records.get(path.lstrip("/")) or records.get(merged_usr(path))
+def is_reported(records, path):
+    return path.lstrip("/") in records or merged_usr(path) in records
 
 
 def merged_usr(path):
@@ -20,7 +20,7 @@ def merged_usr(path):
 def unexplained_files(result, sides, records):
     """Complaints of `dpkg --verify` that neither a side had before nor the report speaks of."""
     return {path: line for path, line in result.items()
-            if all(side.get(path) != line for side in sides) and not find_record(records, path)}
+            if all(side.get(path) != line for side in sides) and not is_reported(records, path)}
 
 
 def packages_lost(base, ours, theirs, result):
@@ -61,9 +61,19 @@ def programs_of(guest, packages):
 
 def unlinked_programs(guest, programs):
     """Of these programs, those whose libraries or symbol versions are not there: the linker's own words."""
-    script = 'while read -r program; do echo "/$program"; ldd "/$program" 2>&1 | grep "not found"; done; true'
-    lines = guest.run("sh", "-c", script, text="".join(f"{name}\n" for name in programs)).stdout.splitlines()
-    return [line for line in lines if not line.startswith("/") or "not found" in line]
+    # As ldd does it, which takes four times as long.
+    script = ('export LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes; '
+              'while read -r name; do echo "/$name"; /lib64/ld-linux-x86-64.so.2 "/$name" 2>&1; done; true')
+    problems, program, known = [], "", 0
+    for line in guest.run("sh", "-c", script, text="".join(f"{name}\n" for name in programs)).stdout.splitlines():
+        if line.startswith("/") and " " not in line:
+            program = line
+        known += "libc.so" in line
+        if "not found" in line:
+            problems.append(f"{program}: {line.strip()}")
+    if programs and not known:
+        problems.append("the linker says nothing of any program")
+    return problems
 
 
 def double_accounts(guest):

@@ -156,4 +156,11 @@ in_root() {
   return "$status"
 }
 
+# sha256_of FILE: of all of it, holes too; python's is four times as fast as sha256sum here.
+sha256_of() {
+  python3 -c 'import hashlib, sys
+with open(sys.argv[1], "rb") as file:
+    print(hashlib.file_digest(file, "sha256").hexdigest())' "$1"
+}
+
 allocated_bytes() { echo $(($(stat --format '%b' "$1") * 512)); }
