@@ -20,13 +20,11 @@ Error BadPlan(std::string_view what) {
 
 class Applier {
  public:
-  Applier(const ApplyInput& input, const ApplyOptions& options)
-      : input_(input),
-        options_(options),
-        writer_(input.target, {.now = options.now, .generation_seed = options.generation_seed}) {}
+  Applier(const ApplyTarget& target, const Plan& plan, Volume& ours, const ApplyOptions& options)
+      : target_(target), plan_(plan), ours_(ours), options_(options) {}
 
   Result<ApplyResult> Run() {
-    ASSIGN(work_, FindNameWork(input_.plan, input_.names, input_.target));
+    ASSIGN(work_, FindNameWork(plan_, target_.names, target_.volume));
     result_.inodes.assign(work_.size(), 0);
     for (size_t i = 0; i < work_.size(); ++i) {
       if (work_[i].inode && !work_[i].deleted) result_.inodes[i] = *work_[i].inode;
@@ -46,7 +44,7 @@ class Applier {
  private:
   enum class DirectoryState : uint8_t { kNew, kInProgress, kMade };
 
-  [[nodiscard]] const PlannedObject& Planned(size_t i) const { return input_.plan.objects[i]; }
+  [[nodiscard]] const PlannedObject& Planned(size_t i) const { return plan_.objects[i]; }
   [[nodiscard]] bool IsNewDirectory(size_t i) const {
     return !work_[i].inode && !work_[i].deleted && Planned(i).kind == ObjectKind::kDirectory;
   }
@@ -72,9 +70,10 @@ class Applier {
   Result<void> BytesDone(uint64_t bytes);
   [[nodiscard]] Result<void> CheckCancelled() const;
 
-  const ApplyInput& input_;
+  const ApplyTarget& target_;
+  const Plan& plan_;
+  Volume& ours_;
   const ApplyOptions& options_;
-  Ext4Writer writer_;
   std::vector<NameWork> work_;
   std::vector<CopyWork> copies_;  // per object, where its content is ours
   ApplyResult result_;
@@ -111,7 +110,7 @@ Result<void> Applier::MeasureContent() {
       OursContent content = *ours;
       // Ranges are relative to the target's own bytes; a file made anew has none.
       if (!work_[i].inode) content.ranges.reset();
-      ASSIGN(copies_[i], FindCopyWork(input_.ours, content));
+      ASSIGN(copies_[i], FindCopyWork(ours_, content));
       for (const ByteRange& range : copies_[i].stored) progress_.bytes_total += range.length;
     } else if (const auto* merged = std::get_if<MergedContent>(&Planned(i).content)) {
       progress_.bytes_total += merged->bytes.size();
@@ -122,22 +121,22 @@ Result<void> Applier::MeasureContent() {
 
 Result<void> Applier::MakeStaging() {
   if (staging_) return {};
-  const uint64_t root = input_.target.root();
+  const uint64_t root = target_.volume.root();
   for (int attempt = 0;; ++attempt) {
     staging_leaf_ = fmt::format(".mica-rebase-{}", attempt);
-    ASSIGN(const auto taken, input_.target.LookupIn(root, staging_leaf_));
+    ASSIGN(const auto taken, target_.volume.LookupIn(root, staging_leaf_));
     if (!taken) break;
   }
   NewObject directory;
   directory.kind = ObjectKind::kDirectory;
   directory.attributes.mode = 0700;
-  ASSIGN(staging_, writer_.Create({root, staging_leaf_}, directory));
+  ASSIGN(staging_, target_.writer.Create({root, staging_leaf_}, directory));
   return {};
 }
 
 Result<void> Applier::Remove(const TargetName& name) {
   touched_.insert(name.directory);
-  return writer_.Remove({name.directory, name.leaf});
+  return target_.writer.Remove({name.directory, name.leaf});
 }
 
 // One name goes to the staging directory and keeps the object alive; the others simply go.
@@ -148,7 +147,8 @@ Result<void> Applier::StageMoves() {
     TRY(MakeStaging());
     const std::string leaf = std::to_string(i);
     touched_.insert(work.lost.front().directory);
-    TRY(writer_.Rename({work.lost.front().directory, work.lost.front().leaf}, {*staging_, leaf}));
+    TRY(target_.writer.Rename({work.lost.front().directory, work.lost.front().leaf},
+                              {*staging_, leaf}));
     for (const TargetName& name : std::span(work.lost).subspan(1)) TRY(Remove(name));
     work.lost.clear();
     work.staged = true;
@@ -172,7 +172,7 @@ Result<void> Applier::RemoveDirectories() {
   for (size_t i = 0; i < work_.size(); ++i) {
     if (work_[i].lost.empty() || !work_[i].was_directory) continue;
     ASSIGN(const size_t depth,
-           DepthOf(input_.names, input_.target.root(), *Planned(i).target_inode));
+           DepthOf(target_.names, target_.volume.root(), *Planned(i).target_inode));
     by_depth.emplace_back(depth, i);
   }
   std::ranges::sort(by_depth, std::greater<>());
@@ -209,7 +209,7 @@ Result<uint64_t> Applier::Create(size_t i, const Place& at) {
   object.symlink_target = Planned(i).symlink_target;
   object.device_major = Planned(i).device_major;
   object.device_minor = Planned(i).device_minor;
-  return writer_.Create(at, object);
+  return target_.writer.Create(at, object);
 }
 
 Result<void> Applier::CreateDirectories() {
@@ -259,9 +259,9 @@ Result<void> Applier::PlaceObject(size_t i) {
   for (const PlannedName& name : work.gained) {
     ASSIGN(const Place place, PlaceOf(name));
     if (has_name) {
-      TRY(writer_.Link(place, result_.inodes[i]));
+      TRY(target_.writer.Link(place, result_.inodes[i]));
     } else if (work.staged) {
-      TRY(writer_.Rename({*staging_, std::to_string(i)}, place));
+      TRY(target_.writer.Rename({*staging_, std::to_string(i)}, place));
     } else {
       ASSIGN(result_.inodes[i], Create(i, place));
     }
@@ -275,18 +275,17 @@ Result<void> Applier::WriteContents() {
   for (size_t i = 0; i < work_.size(); ++i) {
     if (work_[i].deleted || Planned(i).kind != ObjectKind::kRegular) continue;
     if (const auto* ours = std::get_if<OursContent>(&Planned(i).content)) {
-      TRY(CopyContent(writer_, result_.inodes[i], input_.ours, ours->inode, copies_[i], done));
+      TRY(CopyContent(target_.writer, result_.inodes[i], ours_, ours->inode, copies_[i], done));
     } else if (const auto* merged = std::get_if<MergedContent>(&Planned(i).content)) {
-      TRY(WriteContent(writer_, result_.inodes[i], merged->bytes, done));
+      TRY(WriteContent(target_.writer, result_.inodes[i], merged->bytes, done));
     }
   }
-  input_.target.ForgetMaps();
   return {};
 }
 
 Result<void> Applier::RemoveStaging() {
   if (!staging_) return {};
-  return writer_.Remove({input_.target.root(), staging_leaf_});
+  return target_.writer.Remove({target_.volume.root(), staging_leaf_});
 }
 
 // Also of what was just made: its content came later.
@@ -295,26 +294,32 @@ Result<void> Applier::SetAttributes() {
     const uint64_t inode = result_.inodes[i];
     if (inode == 0) continue;
     touched_.erase(inode);
-    ASSIGN(const Object object, input_.target.Stat(inode));
+    ASSIGN(const Object object, target_.volume.Stat(inode));
     if (object.attributes != Planned(i).attributes) {
-      TRY(writer_.SetAttributes(inode, Planned(i).attributes));
+      TRY(target_.writer.SetAttributes(inode, Planned(i).attributes));
     }
     TRY(ObjectDone());
   }
   for (const uint64_t inode : touched_) {
-    ASSIGN(const RawInode raw, input_.target.Inode(inode));
-    if (raw.large().i_links_count == 0) continue;
-    ASSIGN(Object object, input_.target.Stat(inode));
-    object.attributes.modified = options_.now;
-    TRY(writer_.SetAttributes(inode, object.attributes));
+    Result<Object> object = target_.volume.Stat(inode);
+    if (!object && object.error().code == Errc::kNotFound) continue;  // deleted meanwhile
+    TRY(object);
+    object->attributes.modified = options_.now;
+    TRY(target_.writer.SetAttributes(inode, object->attributes));
   }
   return {};
 }
 
 }  // namespace
 
+Result<ApplyResult> ApplyPlanTo(const ApplyTarget& target, const Plan& plan, Volume& ours,
+                                const ApplyOptions& options) {
+  return Applier(target, plan, ours, options).Run();
+}
+
 Result<ApplyResult> ApplyPlan(const ApplyInput& input, const ApplyOptions& options) {
-  return Applier(input, options).Run();
+  Ext4Writer writer(input.target, {.now = options.now, .generation_seed = options.generation_seed});
+  return ApplyPlanTo({input.target, writer, input.index}, input.plan, input.ours, options);
 }
 
 }  // namespace mica::guest

@@ -27,7 +27,7 @@ std::vector<ByteRange> Clip(const std::vector<ByteRange>& ranges,
 }
 
 // Makes what lies between the stored parts of the replaced ranges read zero.
-Result<void> PunchGaps(FileWriter& file, const CopyWork& work) {
+Result<void> PunchGaps(ContentWriter& file, const CopyWork& work) {
   auto stored = work.stored.begin();
   for (const ByteRange& range : work.replaced) {
     uint64_t at = range.offset;
@@ -41,7 +41,7 @@ Result<void> PunchGaps(FileWriter& file, const CopyWork& work) {
   return {};
 }
 
-Result<void> CopyStored(FileWriter& file, Volume& ours, uint64_t ours_inode, ByteRange range,
+Result<void> CopyStored(ContentWriter& file, Volume& ours, uint64_t ours_inode, ByteRange range,
                         const PieceDone& piece_done) {
   std::vector<std::byte> piece(std::min(kPieceBytes, range.length));
   for (uint64_t done = 0; done < range.length;) {
@@ -78,25 +78,25 @@ Result<CopyWork> FindCopyWork(Volume& ours, const OursContent& content) {
   return work;
 }
 
-Result<void> CopyContent(Ext4Writer& writer, uint64_t inode, Volume& ours, uint64_t ours_inode,
+Result<void> CopyContent(VolumeWriter& writer, uint64_t inode, Volume& ours, uint64_t ours_inode,
                          const CopyWork& work, const PieceDone& piece_done) {
-  ASSIGN(FileWriter file, writer.OpenFile(inode));
+  ASSIGN(const std::unique_ptr<ContentWriter> file, writer.OpenContent(inode));
   const bool whole = work.replaced.size() == 1 && work.replaced[0] == ByteRange{0, work.size};
-  if (whole || work.size == 0) TRY(file.Resize(0));
-  TRY(file.Resize(work.size));
-  if (!whole) TRY(PunchGaps(file, work));
+  if (whole || work.size == 0) TRY(file->Resize(0));
+  TRY(file->Resize(work.size));
+  if (!whole) TRY(PunchGaps(*file, work));
   for (const ByteRange& range : work.stored) {
-    TRY(CopyStored(file, ours, ours_inode, range, piece_done));
+    TRY(CopyStored(*file, ours, ours_inode, range, piece_done));
   }
-  return file.Finish();
+  return file->Finish();
 }
 
-Result<void> WriteContent(Ext4Writer& writer, uint64_t inode, const std::string& bytes,
+Result<void> WriteContent(VolumeWriter& writer, uint64_t inode, const std::string& bytes,
                           const PieceDone& piece_done) {
-  ASSIGN(FileWriter file, writer.OpenFile(inode));
-  TRY(file.Resize(0));
-  TRY(file.Write(0, AsBytes(bytes)));
-  TRY(file.Finish());
+  ASSIGN(const std::unique_ptr<ContentWriter> file, writer.OpenContent(inode));
+  TRY(file->Resize(0));
+  TRY(file->Write(0, AsBytes(bytes)));
+  TRY(file->Finish());
   return piece_done(bytes.size());
 }
 

@@ -8,9 +8,9 @@
 
 #include "engine/base/range.h"
 #include "engine/base/result.h"
-#include "tools/guest/ext4/writer.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
+#include "tools/guest/volume_writer.h"
 
 namespace mica::guest {
 
@@ -29,10 +29,10 @@ Result<CopyWork> FindCopyWork(Volume& ours, const OursContent& content);
 using PieceDone = std::function<Result<void>(uint64_t bytes)>;
 
 // Makes the content of the target's `inode` that of ours, within `work.replaced`.
-Result<void> CopyContent(Ext4Writer& writer, uint64_t inode, Volume& ours, uint64_t ours_inode,
+Result<void> CopyContent(VolumeWriter& writer, uint64_t inode, Volume& ours, uint64_t ours_inode,
                          const CopyWork& work, const PieceDone& piece_done);
 
-Result<void> WriteContent(Ext4Writer& writer, uint64_t inode, const std::string& bytes,
+Result<void> WriteContent(VolumeWriter& writer, uint64_t inode, const std::string& bytes,
                           const PieceDone& piece_done);
 
 }  // namespace mica::guest

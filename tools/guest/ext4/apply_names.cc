@@ -41,7 +41,7 @@ Result<std::optional<uint64_t>> ExistingDirectory(const Plan& plan, const Direct
 
 class Finder {
  public:
-  Finder(const Plan& plan, const TargetNames& names, Volume& target)
+  Finder(const Plan& plan, const NameSource& names, Volume& target)
       : plan_(plan), names_(names), target_(target) {}
 
   Result<NameWork> Find(const PlannedObject& planned) {
@@ -66,7 +66,7 @@ class Finder {
     const uint64_t inode = *planned.target_inode;
     ASSIGN(const Object object, target_.Stat(inode));
     work.was_directory = object.kind == ObjectKind::kDirectory;
-    const std::vector<TargetName> names = names_(inode);
+    std::vector<TargetName> names = names_.AllNamesOf(inode);
     std::set<TargetName> current(names.begin(), names.end());
     if (current.empty()) {
       return BadPlan(fmt::format("inode {} of the target has no name", inode));
@@ -83,27 +83,17 @@ class Finder {
   }
 
   const Plan& plan_;
-  const TargetNames& names_;
+  const NameSource& names_;
   Volume& target_;
 };
 
 }  // namespace
 
-TargetNames NamesIn(const Ext4Index& index) {
-  return [&index](uint64_t inode) {
-    std::vector<TargetName> names;
-    for (const IndexName& name : index.NamesOf(static_cast<uint32_t>(inode))) {
-      names.push_back({name.parent, std::string(name.leaf)});
-    }
-    return names;
-  };
-}
-
-Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const TargetNames& names,
+Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const NameSource& target_names,
                                            Volume& target) {
   std::vector<NameWork> all;
   all.reserve(plan.objects.size());
-  Finder finder(plan, names, target);
+  Finder finder(plan, target_names, target);
   for (const PlannedObject& planned : plan.objects) {
     ASSIGN(NameWork work, finder.Find(planned));
     all.push_back(std::move(work));
@@ -111,12 +101,12 @@ Result<std::vector<NameWork>> FindNameWork(const Plan& plan, const TargetNames& 
   return all;
 }
 
-Result<size_t> DepthOf(const TargetNames& names, uint64_t root, uint64_t inode) {
+Result<size_t> DepthOf(const NameSource& names, uint64_t root, uint64_t inode) {
   size_t depth = 0;
   while (inode != root) {
-    const std::vector<TargetName> of_inode = names(inode);
-    if (of_inode.empty()) return depth;
-    inode = of_inode.front().directory;
+    const std::vector<TargetName> here = names.AllNamesOf(inode);
+    if (here.empty()) return depth;
+    inode = here.front().directory;
     if (++depth > kDepthMax) return Error{Errc::kCorrupt, "directories of the target form a loop"};
   }
   return depth;

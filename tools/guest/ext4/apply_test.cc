@@ -81,7 +81,7 @@ class ApplyTest : public ::testing::Test {
     const auto target = OpenVolume(result_, Ext4Access::kReadWrite);
     const auto ours = OpenVolume(vm_);
     const auto index = BuildIndex(target->volume->fs(), target->volume->io());
-    const auto done = ApplyPlan({plan, *target->volume, NamesIn(*index), *ours->volume}, options);
+    const auto done = ApplyPlan({plan, *target->volume, *index, *ours->volume}, options);
     EXPECT_FALSE(done);
     return done ? Error{Errc::kIo, ""} : done.error();
   }
@@ -191,7 +191,7 @@ TEST_F(ApplyTest, ProgressEndsComplete) {
   const auto ours = OpenVolume(vm_);
   const auto index = BuildIndex(target->volume->fs(), target->volume->io());
   ApplyProgress last;
-  const auto done = ApplyPlan({plan, *target->volume, NamesIn(*index), *ours->volume},
+  const auto done = ApplyPlan({plan, *target->volume, *index, *ours->volume},
                               {.progress = [&](const ApplyProgress& now) { last = now; }});
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_EQ(done->bytes_written, 700000U);

@@ -64,7 +64,7 @@ ApplyResult ApplyAndVerify(const Plan& plan, const std::string& target, const st
   {
     const auto writable = OpenVolume(result, Ext4Access::kReadWrite);
     if (!writable->volume) return {};
-    auto done = ApplyPlan({plan, *writable->volume, NamesIn(*index), *vm->volume},
+    auto done = ApplyPlan({plan, *writable->volume, *index, *vm->volume},
                           {.now = {1'700'000'000, 5}, .generation_seed = 99});
     EXPECT_TRUE(done) << done.error().message;
     if (!done) return {};

@@ -283,7 +283,7 @@ Result<PlannedObject> Planner::AsInTarget(uint64_t inode) {
   planned.symlink_target = object.symlink_target;
   planned.device_major = object.device_major;
   planned.device_minor = object.device_minor;
-  for (TargetName& name : target_.names(inode)) {
+  for (TargetName& name : target_.names.AllNamesOf(inode)) {
     planned.names.push_back(
         {{DirectoryRef::Kind::kTargetInode, name.directory}, std::move(name.leaf)});
   }
@@ -298,7 +298,7 @@ void Planner::AddTouched(const PlannedObject& planned, std::set<uint64_t>& touch
     if (in_target) names.insert({name.parent.value, name.leaf});
   }
   if (planned.target_inode) {
-    for (TargetName& name : target_.names(*planned.target_inode)) {
+    for (TargetName& name : target_.names.AllNamesOf(*planned.target_inode)) {
       const uint64_t directory = name.directory;
       if (names.erase(name) == 0) touched.insert(directory);
     }
@@ -355,18 +355,18 @@ Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
   return Planner(earlier, later, target, changed).Run();
 }
 
-TargetNames NamesAfter(const CarriedOut& earlier, TargetNames target) {
+NamesAfter::NamesAfter(const CarriedOut& earlier, const NameSource& before) : before_(before) {
   const Carried carried(earlier);
-  std::map<uint64_t, std::vector<TargetName>> planned;
   for (size_t i = 0; i < carried.size(); ++i) {
     if (carried.Inode(i) == 0) continue;
     const Names names = carried.NamesOf(i);
-    planned.emplace(carried.Inode(i), std::vector<TargetName>(names.begin(), names.end()));
+    planned_.emplace(carried.Inode(i), std::vector<TargetName>(names.begin(), names.end()));
   }
-  return [planned = std::move(planned), target = std::move(target)](uint64_t inode) {
-    const auto found = planned.find(inode);
-    return found == planned.end() ? target(inode) : found->second;
-  };
+}
+
+std::vector<TargetName> NamesAfter::AllNamesOf(uint64_t inode) const {
+  const auto found = planned_.find(inode);
+  return found == planned_.end() ? before_.AllNamesOf(inode) : found->second;
 }
 
 }  // namespace mica::guest

@@ -10,9 +10,10 @@
 #include <vector>
 
 #include "engine/base/result.h"
-#include "tools/guest/ext4/apply_names.h"
 #include "tools/guest/ext4/content_since.h"
+#include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
+#include "tools/guest/volume.h"
 
 namespace mica::guest {
 
@@ -25,7 +26,7 @@ struct CarriedOut {
 // The volume that both plans are for, before either.
 struct CatchUpTarget {
   Volume& volume;
-  TargetNames names;
+  const NameSource& names;
 };
 
 // Larger files are not made anew from the target.
@@ -50,8 +51,16 @@ struct CatchUp {
 Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
                             const CatchUpTarget& target, const ContentChangeOf& changed);
 
-// The names in the volume after the earlier plan; `target` has those before it. Borrows nothing
-// but what `target` does.
-TargetNames NamesAfter(const CarriedOut& earlier, TargetNames target);
+// The names in the volume after the earlier plan.
+class NamesAfter final : public NameSource {
+ public:
+  // `before`: the names in the target, borrowed.
+  NamesAfter(const CarriedOut& earlier, const NameSource& before);
+  [[nodiscard]] std::vector<TargetName> AllNamesOf(uint64_t inode) const override;
+
+ private:
+  const NameSource& before_;
+  std::map<uint64_t, std::vector<TargetName>> planned_;
+};
 
 }  // namespace mica::guest

@@ -17,6 +17,7 @@
 #include "tools/guest/ext4/diff_test_changes.h"
 #include "tools/guest/ext4/diff_test_support.h"
 #include "tools/guest/ext4/verify.h"
+#include "tools/guest/ext4/writer.h"
 #include "tools/guest/plan_lookup.h"
 
 namespace mica::guest {
@@ -101,16 +102,17 @@ bool CatchUpRandomTest::CatchUpWith(const Plan& earlier, const Plan& later,
   EXPECT_TRUE(inodes) << inodes.error().message;
   ContentSince content(*then->volume, *now->volume, DifferingBlocks(earlier_vm, vm_));
   const CarriedOut carried{earlier, *inodes};
-  const Result<CatchUp> catch_up = PlanCatchUp(carried, later, {*master->volume, NamesIn(*index)},
+  const Result<CatchUp> catch_up = PlanCatchUp(carried, later, {*master->volume, *index},
                                                [&](uint64_t inode) { return content.Of(inode); });
   if (!catch_up) {
     EXPECT_EQ(catch_up.error().code, Errc::kMismatch) << catch_up.error().message;
     return false;
   }
   steps_ = catch_up->plan.objects.size();
-  const auto done = ApplyPlan(
-      {catch_up->plan, *writable->volume, NamesAfter(carried, NamesIn(*index)), *now->volume},
-      {.now = {1'700'000'100, 5}, .generation_seed = 100});
+  Ext4Writer writer(*writable->volume, {.now = {1'700'000'100, 5}, .generation_seed = 100});
+  const NamesAfter names(carried, *index);
+  const auto done = ApplyPlanTo({*writable->volume, writer, names}, catch_up->plan, *now->volume,
+                                {.now = {1'700'000'100, 5}});
   EXPECT_TRUE(done) << done.error().message;
   if (!done) return false;
   for (const CatchUp::Object& object : catch_up->objects) {

@@ -2,6 +2,7 @@
 #include "tools/guest/ext4/index.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace mica::guest {
 
@@ -34,6 +35,15 @@ std::vector<IndexName> Ext4Index::NamesOf(uint32_t inode) const {
   std::vector<IndexName> names;
   for (const NameRow& row : std::ranges::equal_range(names_, inode, {}, &NameRow::child)) {
     names.push_back({row.parent, LeafAt(row.leaf)});
+  }
+  return names;
+}
+
+std::vector<TargetName> Ext4Index::AllNamesOf(uint64_t inode) const {
+  std::vector<TargetName> names;
+  if (inode > std::numeric_limits<uint32_t>::max()) return names;
+  for (const IndexName& name : NamesOf(static_cast<uint32_t>(inode))) {
+    names.push_back({name.parent, std::string(name.leaf)});
   }
   return names;
 }

@@ -13,6 +13,7 @@
 
 #include "engine/base/result.h"
 #include "tools/guest/ext4/index_blocks.h"
+#include "tools/guest/name_source.h"
 
 namespace mica::guest {
 
@@ -61,7 +62,7 @@ class IndexReader;
 class IndexWriter;
 
 // Immutable after it was built or read: any number of diffs may use it at once.
-class Ext4Index {
+class Ext4Index final : public NameSource {
  public:
   [[nodiscard]] const VolumeShape& shape() const noexcept { return shape_; }
   [[nodiscard]] std::span<const IndexExtent> extents() const noexcept { return extents_; }
@@ -72,6 +73,7 @@ class Ext4Index {
   void ForEachOwner(BlockSpan run, const std::function<void(const IndexExtent&)>& visit) const;
   // All names of an inode, by parent and leaf; none for the root.
   [[nodiscard]] std::vector<IndexName> NamesOf(uint32_t inode) const;
+  [[nodiscard]] std::vector<TargetName> AllNamesOf(uint64_t inode) const override;
   // The inodes that use a value inode.
   [[nodiscard]] std::vector<uint32_t> OwnersOfValue(uint32_t value) const;
 

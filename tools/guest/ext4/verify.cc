@@ -17,16 +17,15 @@ namespace {
 
 class Verifier {
  public:
-  explicit Verifier(const VerifyInput& input) : input_(input) {}
+  explicit Verifier(const ResultInput& input) : input_(input) {}
 
   Result<std::vector<Discrepancy>> Run() {
-    ASSIGN(changes_, DiffVolumes({input_.target, input_.index, input_.result, input_.touched}));
-    for (const ChangedObject& change : changes_.objects) {
+    for (const ChangedObject& change : input_.changes.objects) {
       if (change.after) after_.emplace(change.after->id.inode, &change);
       if (change.before && !change.after) deleted_.insert(change.before->id.inode);
     }
     for (size_t i = 0; i < input_.plan.objects.size(); ++i) TRY(CheckPlanned(i));
-    for (const ChangedObject& change : changes_.objects) CheckExplained(change);
+    for (const ChangedObject& change : input_.changes.objects) CheckExplained(change);
     return std::move(found_);
   }
 
@@ -37,8 +36,7 @@ class Verifier {
   [[nodiscard]] std::string PathOf(size_t i, const ChangedObject* change) const;
   void Add(const std::string& path, std::string what) { found_.push_back({path, std::move(what)}); }
 
-  const VerifyInput& input_;
-  ChangeSet changes_;
+  const ResultInput& input_;
   std::map<uint64_t, const ChangedObject*> after_;  // by inode in the result
   std::set<uint64_t> deleted_;                      // inodes of the target
   std::set<uint64_t> planned_after_;
@@ -97,9 +95,7 @@ void Verifier::CheckNames(size_t i, const ChangedObject* change, const std::stri
   if (change != nullptr) {
     for (const Name& name : change->names_after) actual.insert({name.parent, name.leaf});
   } else {
-    for (const IndexName& name : input_.index.NamesOf(static_cast<uint32_t>(inode))) {
-      actual.insert({name.parent, std::string(name.leaf)});
-    }
+    for (TargetName& name : input_.target_names.AllNamesOf(inode)) actual.insert(std::move(name));
   }
   if (actual == expected) return;
   std::string names;
@@ -120,11 +116,17 @@ void Verifier::CheckExplained(const ChangedObject& change) {
 
 }  // namespace
 
-Result<std::vector<Discrepancy>> VerifyResult(const VerifyInput& input) {
+Result<std::vector<Discrepancy>> VerifyChanges(const ResultInput& input) {
   if (input.applied.inodes.size() != input.plan.objects.size()) {
     return Error{Errc::kInvalidArgument, "the result belongs to another plan"};
   }
   return Verifier(input).Run();
+}
+
+Result<std::vector<Discrepancy>> VerifyResult(const VerifyInput& input) {
+  ASSIGN(const ChangeSet changes,
+         DiffVolumes({input.target, input.index, input.result, input.touched}));
+  return VerifyChanges({input.plan, input.applied, changes, input.index, input.result, input.ours});
 }
 
 }  // namespace mica::guest

@@ -8,6 +8,7 @@
 
 #include "engine/base/range.h"
 #include "engine/base/result.h"
+#include "tools/guest/change_set.h"
 #include "tools/guest/ext4/apply.h"
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/volume.h"
@@ -15,8 +16,18 @@
 
 namespace mica::guest {
 
-// All borrowed for the time of the call. `target` and `result` are opened anew, not the volume that
-// was written through.
+// A result and how it differs from the new master. All borrowed for the time of the call.
+struct ResultInput {
+  const Plan& plan;
+  const ApplyResult& applied;
+  const ChangeSet& changes;        // new master -> result
+  const NameSource& target_names;  // of the new master
+  Volume& result;
+  Volume& ours;  // the VM's volume, where content came from
+};
+
+// The same of ext file systems, before they are compared. `target` and `result` are opened anew,
+// not the volume that was written through.
 struct VerifyInput {
   const Plan& plan;
   const ApplyResult& applied;
@@ -34,5 +45,7 @@ struct Discrepancy {
 
 // Empty when all is well. Errors are those of DiffVolumes and of reading.
 Result<std::vector<Discrepancy>> VerifyResult(const VerifyInput& input);
+// Errors are those of reading.
+Result<std::vector<Discrepancy>> VerifyChanges(const ResultInput& input);
 
 }  // namespace mica::guest

@@ -26,6 +26,26 @@ bool IsDirectory(const RawInode& inode) {
   return (inode.large().i_mode & LINUX_S_IFMT) == LINUX_S_IFDIR;
 }
 
+// A FileWriter after which the volume maps the file anew.
+class Ext4Content final : public ContentWriter {
+ public:
+  Ext4Content(Ext4Volume& volume, FileWriter file) : volume_(volume), file_(std::move(file)) {}
+
+  Result<void> Write(uint64_t offset, ConstBytes data) override {
+    return file_.Write(offset, data);
+  }
+  Result<void> Resize(uint64_t size) override { return file_.Resize(size); }
+  Result<void> Punch(ByteRange range) override { return file_.Punch(range); }
+  Result<void> Finish() override {
+    volume_.ForgetMaps();
+    return file_.Finish();
+  }
+
+ private:
+  Ext4Volume& volume_;
+  FileWriter file_;
+};
+
 }  // namespace
 
 Ext4Writer::Ext4Writer(Ext4Volume& volume, Ext4WriterOptions options)
@@ -236,6 +256,12 @@ Result<void> Ext4Writer::SetAttributes(uint64_t number, const Attributes& attrib
   TRY(WriteInode(context_.fs(), context_.io(), inode));
   context_.volume.ForgetMaps();
   return SetXattrs(context_, number, attributes.xattrs);
+}
+
+Result<std::unique_ptr<ContentWriter>> Ext4Writer::OpenContent(uint64_t inode) {
+  ASSIGN(FileWriter file, OpenFile(inode));
+  return std::unique_ptr<ContentWriter>(
+      std::make_unique<Ext4Content>(context_.volume, std::move(file)));
 }
 
 }  // namespace mica::guest

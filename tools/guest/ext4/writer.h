@@ -10,17 +10,9 @@
 #include "tools/guest/ext4/map_writer.h"
 #include "tools/guest/ext4/volume.h"
 #include "tools/guest/object.h"
+#include "tools/guest/volume_writer.h"
 
 namespace mica::guest {
-
-// An object to be made. Its content starts empty: regular files are written with OpenFile.
-struct NewObject {
-  ObjectKind kind = ObjectKind::kRegular;
-  Attributes attributes;
-  std::string symlink_target;  // symlinks
-  uint32_t device_major = 0;   // devices
-  uint32_t device_minor = 0;
-};
 
 struct Ext4WriterOptions {
   Timestamp now;  // ctime of what changes, crtime of what is made
@@ -28,32 +20,21 @@ struct Ext4WriterOptions {
       1;  // generations of new inodes follow from it, for results that repeat
 };
 
-// A name: a directory's inode and the leaf in it.
-struct Place {
-  uint64_t directory = 0;
-  std::string_view leaf;
-};
-
-// Borrows a volume open for writing; one thread. The caller keeps directory times: they are set
-// with SetAttributes. After an error other than kExists, kNotFound, kInvalidArgument or
-// kUnsupported the volume may be half changed and must be abandoned.
-class Ext4Writer {
+// Borrows a volume open for writing. After an error other than kExists, kNotFound,
+// kInvalidArgument or kUnsupported the volume may be half changed and must be abandoned.
+class Ext4Writer final : public VolumeWriter {
  public:
   Ext4Writer(Ext4Volume& volume, Ext4WriterOptions options);
-  Ext4Writer(const Ext4Writer&) = delete;
-  Ext4Writer& operator=(const Ext4Writer&) = delete;
 
-  // Makes an object under a first name; returns its inode.
-  Result<uint64_t> Create(const Place& at, const NewObject& object);
-  // Gives an object that is no directory another name. kLimit beyond 65000 names.
-  Result<void> Link(const Place& at, uint64_t inode);
-  // Takes a name away; with its last name the object is deleted. kInvalidArgument for a directory
-  // that is not empty.
-  Result<void> Remove(const Place& at);
-  // `to` must not exist. Moving a directory below itself is the caller's mistake and not noticed.
-  Result<void> Rename(const Place& from, const Place& to);
-  // All of `attributes`, xattrs included; crtime and atime stay, ctime becomes now.
-  Result<void> SetAttributes(uint64_t inode, const Attributes& attributes);
+  Result<uint64_t> Create(const Place& at, const NewObject& object) override;
+  // kLimit beyond 65000 names.
+  Result<void> Link(const Place& at, uint64_t inode) override;
+  Result<void> Remove(const Place& at) override;
+  // Moving a directory below itself is not noticed.
+  Result<void> Rename(const Place& from, const Place& to) override;
+  // crtime and atime stay, ctime becomes now.
+  Result<void> SetAttributes(uint64_t inode, const Attributes& attributes) override;
+  Result<std::unique_ptr<ContentWriter>> OpenContent(uint64_t inode) override;
   Result<FileWriter> OpenFile(uint64_t inode) { return FileWriter::Open(context_, inode); }
 
  private:

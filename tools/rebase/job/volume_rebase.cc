@@ -10,6 +10,7 @@
 #include "tools/guest/ext4/catch_up.h"
 #include "tools/guest/ext4/check.h"
 #include "tools/guest/ext4/verify.h"
+#include "tools/guest/ext4/writer.h"
 #include "tools/guest/plan_lookup.h"
 #include "tools/guest/text.h"
 #include "tools/rebase/job/stopwatch.h"
@@ -79,8 +80,7 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
   return rebase;
 }
 
-Result<guest::ApplyResult> VolumeRebase::ApplyTo(ImageChain& result, const MakeSteps& make,
-                                                 const guest::ApplyOptions& options) {
+Result<guest::ApplyResult> VolumeRebase::ChangeResult(ImageChain& result, const Change& change) {
   PiecesDevice volume_device(result, pair_.target);
   guest::ApplyBuffer buffer(volume_device);  // Close flushes it
   guest::SyncDevice device(loop_, buffer);
@@ -88,9 +88,7 @@ Result<guest::ApplyResult> VolumeRebase::ApplyTo(ImageChain& result, const MakeS
   writable.access = guest::Ext4Access::kReadWrite;
   ASSIGN(const std::unique_ptr<guest::Ext4Volume> volume,
          guest::Ext4Volume::Open(device, writable));
-  ASSIGN(const Steps steps, make(*volume));
-  const guest::ApplyInput input{steps.plan, *volume, steps.names, ours_->volume()};
-  ASSIGN(guest::ApplyResult applied, guest::ApplyPlan(input, options));
+  ASSIGN(guest::ApplyResult applied, change(*volume));
   TRY(volume->Close());
   return applied;
 }
@@ -98,10 +96,10 @@ Result<guest::ApplyResult> VolumeRebase::ApplyTo(ImageChain& result, const MakeS
 Result<void> VolumeRebase::Apply(ImageChain& result, const guest::ApplyOptions& options) {
   const Stopwatch watch(figures_.apply_seconds);
   ASSIGN(const guest::Ext4Index* const target_index, patch_->TargetIndex());
-  const MakeSteps all = [&](guest::Ext4Volume&) -> Result<Steps> {
-    return Steps{outcome_.plan, guest::NamesIn(*target_index)};
+  const Change all = [&](guest::Ext4Volume& volume) {
+    return guest::ApplyPlan({outcome_.plan, volume, *target_index, ours_->volume()}, options);
   };
-  ASSIGN(applied_, ApplyTo(result, all, options));
+  ASSIGN(applied_, ChangeResult(result, all));
   return {};
 }
 
@@ -115,17 +113,18 @@ Result<void> VolumeRebase::CatchUp(ImageChain& result, VolumeRebase& earlier,
     written.insert(written.end(), view->replayed().begin(), view->replayed().end());
   }
   guest::ContentSince content(earlier.ours_->volume(), ours_->volume(), written);
-  std::vector<uint64_t> inodes;
   guest::CatchUp catch_up;
-  const MakeSteps missing = [&](guest::Ext4Volume& volume) -> Result<Steps> {
-    ASSIGN(inodes, guest::FindPlanned(earlier.outcome_.plan, volume));
+  const Change missing = [&](guest::Ext4Volume& volume) -> Result<guest::ApplyResult> {
+    ASSIGN(const std::vector<uint64_t> inodes, guest::FindPlanned(earlier.outcome_.plan, volume));
     const guest::CarriedOut carried{earlier.outcome_.plan, inodes};
-    const guest::CatchUpTarget target{patch_->target().volume(), guest::NamesIn(*target_index)};
+    const guest::CatchUpTarget target{patch_->target().volume(), *target_index};
     ASSIGN(catch_up, guest::PlanCatchUp(carried, outcome_.plan, target,
                                         [&](uint64_t inode) { return content.Of(inode); }));
-    return Steps{catch_up.plan, guest::NamesAfter(carried, guest::NamesIn(*target_index))};
+    const guest::NamesAfter names(carried, *target_index);
+    guest::Ext4Writer writer(volume, {options.now, options.generation_seed});
+    return guest::ApplyPlanTo({volume, writer, names}, catch_up.plan, ours_->volume(), options);
   };
-  ASSIGN(const guest::ApplyResult applied, ApplyTo(result, missing, options));
+  ASSIGN(const guest::ApplyResult applied, ChangeResult(result, missing));
   applied_.bytes_written = applied.bytes_written;
   for (const guest::CatchUp::Object& object : catch_up.objects) {
     applied_.inodes.push_back(object.step ? applied.inodes.at(*object.step) : object.inode);

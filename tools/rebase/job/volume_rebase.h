@@ -87,14 +87,8 @@ class VolumeRebase {
   }
 
   Result<void> OpenVolumes(const PlanContext& context);
-  // Carries out a plan for the target, or for what an earlier plan has made of it.
-  struct Steps {
-    const guest::Plan& plan;
-    guest::TargetNames names;
-  };
-  using MakeSteps = std::function<Result<Steps>(guest::Ext4Volume&)>;
-  Result<guest::ApplyResult> ApplyTo(ImageChain& result, const MakeSteps& make,
-                                     const guest::ApplyOptions& options);
+  using Change = std::function<Result<guest::ApplyResult>(guest::Ext4Volume& result)>;
+  Result<guest::ApplyResult> ChangeResult(ImageChain& result, const Change& change);
   Result<void> DiffOurs();
   Result<void> DiffTheirs();
 
