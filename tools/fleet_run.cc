@@ -2,6 +2,7 @@
 #include "tools/fleet_run.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -200,6 +201,9 @@ Result<void> FleetRun::Start(size_t vm) {
   if (each.wait_seconds != 0) words.push_back(fmt::format("--wait={}", each.wait_seconds));
   if (each.skip_check) words.emplace_back("--skip-check");
   if (!each.limits.sandbox) words.emplace_back("--no-sandbox");
+  if (!each.limits.mount_volumes.empty()) {
+    words.push_back(fmt::format("--mount-volumes={}", fmt::join(each.limits.mount_volumes, ",")));
+  }
   words.push_back(fmt::format("--worker-memory={}", each.limits.memory_bytes));
   words.push_back(fmt::format("--worker-time={}", each.limits.seconds));
   words.insert(words.end(), {"--", row.vm});

@@ -12,12 +12,12 @@ build_packages=(
   g++ cmake ninja-build ccache pkg-config git
   liburing-dev libaio-dev libxxhash-dev libzstd-dev zlib1g-dev
   libcli11-dev libfmt-dev nlohmann-json3-dev
-  libext2fs-dev comerr-dev libarchive-dev libgnutls28-dev libnbd-dev libgtest-dev libgmock-dev
+  libext2fs-dev comerr-dev libfuse3-dev libarchive-dev libgnutls28-dev libnbd-dev libgtest-dev libgmock-dev
   libbenchmark-dev libseccomp-dev libtomlplusplus-dev
 )
 # What the quickstart drives around mica: a Debian root, its file system, the kernel's view of an export.
 run_packages=(
-  debootstrap e2fsprogs util-linux fdisk fuse3 libnbd-bin qemu-utils attr acl libcap2-bin python3
+  debootstrap e2fsprogs xfsprogs btrfs-progs util-linux fdisk fuse3 libnbd-bin qemu-utils attr acl libcap2-bin python3
   python3-libnbd
 )
 # libnss-myhostname: localhost has an address also where there is no /etc/hosts.

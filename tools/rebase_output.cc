@@ -35,7 +35,7 @@ std::string FiguresText(const rebase::VolumeFigures& f) {
                      "{} objects changed by the VM ({}), {} by the patch ({}); seconds: open "
                      "{:.3f}, diffs {:.3f} "
                      "+ "
-                     "{:.3f}, plan {:.3f}, apply {:.3f}, verify {:.3f}, e2fsck {:.3f}",
+                     "{:.3f}, plan {:.3f}, apply {:.3f}, verify {:.3f}, check {:.3f}",
                      f.our_changes, rebase::DiffMethodName(f.our_method), f.their_changes,
                      rebase::DiffMethodName(f.their_method), f.open_seconds, f.our_diff_seconds,
                      f.their_diff_seconds, f.plan_seconds, f.apply_seconds, f.verify_seconds,

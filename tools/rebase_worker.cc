@@ -12,6 +12,7 @@
 #include <new>
 #include <nlohmann/json.hpp>
 
+#include "tools/mounter_process.h"
 #include "tools/parse.h"
 #include "tools/rebase_policy.h"
 #include "tools/sandbox/sandbox.h"
@@ -33,8 +34,8 @@ constexpr std::array kWorkerCalls = {
     "flock", "fstat", "fstatfs", "fsync", "ftruncate", "getcwd", "getdents64", "ioctl", "lseek",
     "lstat", "mkdir", "mkdirat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv",
     "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat",
-    "readv", "rename", "renameat", "renameat2", "stat", "statfs", "statx", "sync_file_range",
-    "umask", "unlink", "unlinkat", "write", "writev",
+    "readv", "recvmsg", "rename", "renameat", "renameat2", "stat", "statfs", "statx",
+    "sync_file_range", "umask", "unlink", "unlinkat", "write", "writev",
     // waiting and asynchronous I/O
     "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2",
     "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit", "pipe2",
@@ -71,7 +72,8 @@ Json ToJson(const WorkerRequest& request) {
           {"progress", request.progress},
           {"memory_bytes", request.limits.memory_bytes},
           {"seconds", request.limits.seconds},
-          {"sandbox", request.limits.sandbox}};
+          {"sandbox", request.limits.sandbox},
+          {"mount_volumes", request.limits.mount_volumes}};
 }
 
 WorkerRole RoleOf(const std::string& name) {
@@ -106,6 +108,7 @@ Result<WorkerRequest> FromJson(std::string_view text) {
   request.limits.memory_bytes = json.value("memory_bytes", uint64_t{0});
   request.limits.seconds = json.value("seconds", uint64_t{0});
   request.limits.sandbox = json.value("sandbox", true);
+  request.limits.mount_volumes = json.value("mount_volumes", std::vector<std::string>());
   TRY(DieWith(json.value("parent", 0)));
   return request;
 }
@@ -199,9 +202,17 @@ Result<ExitStatus> Prepare(Context& context, const WorkerRequest& request) {
 }
 
 Result<ExitStatus> Work(Context& context, const WorkerRequest& request) {
+  std::unique_ptr<MounterProcess> mounter;
+  rebase::KernelVolumes kernel;
+  ASSIGN(kernel.kinds, ParseMountKinds(request.limits.mount_volumes));
+  if (!kernel.kinds.empty() && request.role != WorkerRole::kPrepare) {
+    ASSIGN(mounter, MounterProcess::Start(context.loop, request.limits.sandbox));
+    kernel.mounter = &mounter->mounter();
+  }
   TRY(Confine(request));
   if (request.role == WorkerRole::kPrepare) return Prepare(context, request);
   rebase::JobInput input;
+  input.kernel = kernel;
   input.vm = request.vm;
   if (!request.snapshot.empty()) input.snapshot = request.snapshot;
   input.target = request.onto;
@@ -231,6 +242,15 @@ void AddWorkerOptions(CLI::App& command, WorkerLimits& limits) {
       ->group(kGroup);
   command.add_option("--worker-time", limits.seconds, "0: no limit; 3600 by default")
       ->type_name("SECONDS")
+      ->group(kGroup);
+  command
+      .add_option("--mount-volumes", limits.mount_volumes,
+                  "xfs, btrfs or both: let the host's kernel mount such volumes of the guest, to "
+                  "merge them file by file; needs root, and is a weaker isolation: a file system "
+                  "made to attack a kernel attacks this one's")
+      ->type_name("KIND,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->group(kGroup);
   command
       .add_flag_callback(

@@ -27,8 +27,9 @@ enum class WorkerRole : uint8_t {
 
 struct WorkerLimits {
   uint64_t memory_bytes = uint64_t{4} << 30;
-  uint64_t seconds = 3600;  // by the clock; as much of processor time
-  bool sandbox = true;      // else only the limits
+  uint64_t seconds = 3600;                 // by the clock; as much of processor time
+  bool sandbox = true;                     // else only the limits
+  std::vector<std::string> mount_volumes;  // file systems that the host's kernel may mount
 };
 
 struct WorkerRequest {
@@ -50,7 +51,7 @@ struct WorkerRequest {
   WorkerLimits limits;
 };
 
-// --worker-memory, --worker-time, --no-sandbox.
+// --worker-memory, --worker-time, --no-sandbox, --mount-volumes.
 void AddWorkerOptions(CLI::App& command, WorkerLimits& limits);
 
 // The verb that starts as a worker. Declared here, as it is not for people.

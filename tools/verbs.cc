@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "tools/mounter_process.h"
 #include "tools/rebase_worker.h"
 
 namespace mica {
@@ -40,6 +41,7 @@ constexpr std::array kVerbs{
     &AddRollback,
     &AddConfirm,
     &AddWorker,
+    &AddMounter,
 };
 // clang-format on
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/guest/ext4/catch_up.h"
 
-#include <ext2fs/ext2fs.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
+#include "tools/guest/plan_lookup.h"
 #include "tools/guest/text.h"
 
 namespace mica::guest {
@@ -235,7 +235,7 @@ Result<void> Planner::Consider(size_t i) {
   const uint64_t inode = match ? earlier_.Inode(*match) : later.target_inode.value_or(0);
   const bool gone = match && inode == 0;
   catch_up_.objects[i].inode = inode;
-  const bool deleted = later.names.empty() && later.target_inode != EXT2_ROOT_INO;
+  const bool deleted = later.names.empty() && later.target_inode != target_.volume.root();
   if (deleted && gone) return {};
   PlannedObject step = later;
   step.target_inode = inode == 0 ? std::nullopt : std::optional(inode);
@@ -353,6 +353,24 @@ Result<void> Planner::RemoveWhatIsNotWanted() {
 Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
                             const CatchUpTarget& target, const ContentChangeOf& changed) {
   return Planner(earlier, later, target, changed).Run();
+}
+
+Result<CaughtUp> CatchUpWith(const CatchUpInput& input, Volume& result, VolumeWriter& writer,
+                             const ApplyOptions& options) {
+  ASSIGN(const std::vector<uint64_t> inodes, FindPlanned(input.earlier, result));
+  const CarriedOut carried{input.earlier, inodes};
+  ASSIGN(const CatchUp catch_up, PlanCatchUp(carried, input.later, input.target, input.changed));
+  const NamesAfter names(carried, input.target.names);
+  ASSIGN(const ApplyResult applied,
+         ApplyPlanTo({result, writer, names}, catch_up.plan, input.ours, options));
+  CaughtUp caught_up;
+  caught_up.applied.bytes_written = applied.bytes_written;
+  for (const CatchUp::Object& object : catch_up.objects) {
+    caught_up.applied.inodes.push_back(object.step ? applied.inodes.at(*object.step)
+                                                   : object.inode);
+  }
+  caught_up.steps = catch_up.plan.objects.size();
+  return caught_up;
 }
 
 NamesAfter::NamesAfter(const CarriedOut& earlier, const NameSource& before) : before_(before) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/result.h"
+#include "tools/guest/ext4/apply.h"
 #include "tools/guest/ext4/content_since.h"
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
@@ -50,6 +51,23 @@ struct CatchUp {
 // target that the earlier plan has deleted. Then the later plan is carried out from the start.
 Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
                             const CatchUpTarget& target, const ContentChangeOf& changed);
+
+struct CaughtUp {
+  ApplyResult applied;  // as if the later plan had been carried out
+  size_t steps = 0;     // objects that were still to be changed
+};
+
+// Makes `result`, on which `earlier` was carried out, what `later` says. The names of `result`
+// need not be known.
+struct CatchUpInput {
+  const Plan& earlier;
+  const Plan& later;
+  const CatchUpTarget& target;
+  Volume& ours;  // the VM's volume as it is now
+  ContentChangeOf changed;
+};
+Result<CaughtUp> CatchUpWith(const CatchUpInput& input, Volume& result, VolumeWriter& writer,
+                             const ApplyOptions& options);
 
 // The names in the volume after the earlier plan.
 class NamesAfter final : public NameSource {

@@ -18,7 +18,6 @@
 #include "tools/guest/ext4/diff_test_support.h"
 #include "tools/guest/ext4/verify.h"
 #include "tools/guest/ext4/writer.h"
-#include "tools/guest/plan_lookup.h"
 
 namespace mica::guest {
 namespace {
@@ -75,7 +74,7 @@ class CatchUpRandomTest : public ::testing::TestWithParam<uint64_t> {
   }
 
   // False when it could not be caught up.
-  bool CatchUpWith(const Plan& earlier, const Plan& later, const std::string& earlier_vm);
+  bool BringTo(const Plan& earlier, const Plan& later, const std::string& earlier_vm);
   void ExpectAsPlanned(const Plan& later);
 
   Prng random_{GetParam()};
@@ -87,8 +86,8 @@ class CatchUpRandomTest : public ::testing::TestWithParam<uint64_t> {
   size_t steps_ = 0;
 };
 
-bool CatchUpRandomTest::CatchUpWith(const Plan& earlier, const Plan& later,
-                                    const std::string& earlier_vm) {
+bool CatchUpRandomTest::BringTo(const Plan& earlier, const Plan& later,
+                                const std::string& earlier_vm) {
   const auto master = OpenVolume(master_);
   const auto index = BuildIndex(master->volume->fs(), master->volume->io());
   const auto then = OpenVolume(earlier_vm);
@@ -98,26 +97,19 @@ bool CatchUpRandomTest::CatchUpWith(const Plan& earlier, const Plan& later,
     ADD_FAILURE() << "the volumes do not open";
     return false;
   }
-  const auto inodes = FindPlanned(earlier, *writable->volume);
-  EXPECT_TRUE(inodes) << inodes.error().message;
   ContentSince content(*then->volume, *now->volume, DifferingBlocks(earlier_vm, vm_));
-  const CarriedOut carried{earlier, *inodes};
-  const Result<CatchUp> catch_up = PlanCatchUp(carried, later, {*master->volume, *index},
-                                               [&](uint64_t inode) { return content.Of(inode); });
-  if (!catch_up) {
-    EXPECT_EQ(catch_up.error().code, Errc::kMismatch) << catch_up.error().message;
+  const CatchUpTarget target{*master->volume, *index};
+  const CatchUpInput input{earlier, later, target, *now->volume,
+                           [&](uint64_t inode) { return content.Of(inode); }};
+  Ext4Writer writer(*writable->volume, {.now = {1'700'000'100, 5}, .generation_seed = 100});
+  Result<CaughtUp> done =
+      CatchUpWith(input, *writable->volume, writer, {.now = {1'700'000'100, 5}});
+  if (!done) {
+    EXPECT_EQ(done.error().code, Errc::kMismatch) << done.error().message;
     return false;
   }
-  steps_ = catch_up->plan.objects.size();
-  Ext4Writer writer(*writable->volume, {.now = {1'700'000'100, 5}, .generation_seed = 100});
-  const NamesAfter names(carried, *index);
-  const auto done = ApplyPlanTo({*writable->volume, writer, names}, catch_up->plan, *now->volume,
-                                {.now = {1'700'000'100, 5}});
-  EXPECT_TRUE(done) << done.error().message;
-  if (!done) return false;
-  for (const CatchUp::Object& object : catch_up->objects) {
-    applied_.inodes.push_back(object.step ? done->inodes[*object.step] : object.inode);
-  }
+  applied_ = std::move(done->applied);
+  steps_ = done->steps;
   const auto closed = writable->volume->Close();
   EXPECT_TRUE(closed) << closed.error().message;
   return true;
@@ -148,7 +140,7 @@ TEST_P(CatchUpRandomTest, GivesWhatTheLaterPlanSays) {
   testing::ApplyAndVerify(earlier, master_, result_, then);
   Change(vm_, 1 + random_.Below(20));
   const Plan later = PlanFor(vm_);
-  if (!CatchUpWith(earlier, later, then)) {
+  if (!BringTo(earlier, later, then)) {
     if (!HasFailure()) GTEST_SUCCEED() << "had to start over";
     return;
   }

@@ -116,6 +116,10 @@ Result<void> Walk::Compare(ChangedObject& object) {
   const bool looks_equal =
       before.size == after.size && before.attributes.modified == after.attributes.modified;
   if (looks_equal && options_.content == CompareContent::kWhenStatDiffers) return {};
+  if (options_.same_content && before.size == after.size) {
+    ASSIGN(const bool same, options_.same_content(before.id.inode, after.id.inode));
+    if (same) return {};
+  }
   ASSIGN(std::vector<ByteRange> stored, before_.StoredRanges(before.id.inode));
   ASSIGN(const std::vector<ByteRange> new_stored, after_.StoredRanges(after.id.inode));
   stored.insert(stored.end(), new_stored.begin(), new_stored.end());

@@ -4,6 +4,7 @@
 // another. It uses nothing but Volume, so the two may be of different kinds.
 #pragma once
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,9 @@ enum class CompareContent : uint8_t {
 struct WalkOptions {
   MatchBy match = MatchBy::kObjectId;
   CompareContent content = CompareContent::kAlways;
+  // Whether two files of one size are known to hold the same without a look at their content, by
+  // their inodes; may be empty.
+  std::function<Result<bool>(uint64_t before, uint64_t after)> same_content;
 };
 
 struct WalkResult {

@@ -66,6 +66,14 @@ std::vector<Name> WalkTree::NamesOf(uint64_t inode) const {
   return names;
 }
 
+std::vector<TargetName> WalkTree::AllNamesOf(uint64_t inode) const {
+  std::vector<TargetName> names;
+  const auto links = links_.find(inode);
+  if (inode == root_ || links == links_.end()) return names;
+  for (const Link& link : links->second) names.push_back({link.parent, link.leaf});
+  return names;
+}
+
 std::unordered_map<std::string, uint64_t> WalkTree::ByPath() const {
   std::unordered_map<std::string, uint64_t> inodes;
   inodes.reserve(links_.size());

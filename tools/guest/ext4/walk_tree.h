@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "engine/base/result.h"
+#include "tools/guest/name_source.h"
 #include "tools/guest/volume.h"
 
 namespace mica::guest {
 
-class WalkTree {
+class WalkTree final : public NameSource {
  public:
   // Lists every directory once. kCorrupt when one is reached twice.
   static Result<WalkTree> Read(Volume& volume);
@@ -20,6 +21,7 @@ class WalkTree {
   // Sorted; the root and everything it leads to.
   [[nodiscard]] std::vector<uint64_t> Inodes() const;
   [[nodiscard]] bool Contains(uint64_t inode) const { return links_.contains(inode); }
+  [[nodiscard]] std::vector<TargetName> AllNamesOf(uint64_t inode) const override;
   // Sorted by path.
   [[nodiscard]] std::vector<Name> NamesOf(uint64_t inode) const;
   [[nodiscard]] uint32_t GenerationOf(uint64_t directory) const {

@@ -16,6 +16,7 @@
 #include "tools/rebase/job/rescue.h"
 #include "tools/rebase/job/stopwatch.h"
 #include "tools/rebase/job/volume_bytes.h"
+#include "tools/rebase/job/volume_patch.h"
 
 namespace mica::rebase {
 
@@ -51,22 +52,21 @@ VolumeRebase* FindVolume(const PlannedJob& job, const guest::VolumeId& id) {
 // The volume with the root directory stands first: it has the accounts, whose new numbers the files
 // of all volumes get.
 // With `like`, a job for the same masters, what it knows of them is shared.
-Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const Policy& policy,
+Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const JobInput& input,
                          PlannedJob& job, const PlannedJob* like) {
   if (pairs.empty()) return {};
-  ASSIGN(const MountTable table, FindMountPoints(loop, *job.images.target));
+  ASSIGN(const MountTable table, FindMountPoints(loop, *job.images.target, input.kernel));
   const auto is_root = [&](const VolumePair& pair) { return table.IsRoot(pair.target); };
   std::ranges::stable_partition(pairs, is_root);
   const bool root_is_planned = is_root(pairs.front());
   for (const VolumePair& pair : pairs) {
     const std::string mount_point = table.PathOf(pair.target, pair.id);
-    const Policy here = policy.MountedAt(mount_point);
-    PlanContext context{here, nullptr, nullptr};
+    const Policy here = input.policy.MountedAt(mount_point);
+    PlanContext context{here, input.kernel};
     if (root_is_planned && !job.volumes.empty()) {
       context.renumbered = &job.volumes.front()->outcome().ids;
     }
-    const VolumeRebase* const known = like == nullptr ? nullptr : FindVolume(*like, pair.id);
-    if (known != nullptr) context.patch = known->patch();
+    if (like != nullptr) context.like = FindVolume(*like, pair.id);
     ASSIGN(std::unique_ptr<VolumeRebase> volume,
            OfGuest(VolumeRebase::Plan(loop, job.images, pair, context)));
     job.volumes.push_back(std::move(volume));
@@ -82,13 +82,19 @@ Result<std::unique_ptr<PlannedJob>> PlanJob(Host& host, const JobInput& input,
   const DiskState state{input.vm, input.snapshot};
   ASSIGN(job->images, SyncWait(loop, OpenImages(host, state, input.target)));
   ASSIGN(job->images.touched_by_vm, SyncWait(loop, RangesAbove(*job->images.vm, 1)));
-  ASSIGN(DiskLayout layout, MatchLayout(loop, job->images));
+  ASSIGN(DiskLayout layout, MatchLayout(loop, job->images, input.kernel));
   job->layout_entries = std::move(layout.entries);
-  TRY(PlanVolumes(loop, layout.volumes, input.policy, *job, like));
+  TRY(PlanVolumes(loop, layout.volumes, input, *job, like));
   for (VolumePair& pair : layout.carried) {
     job->carried.emplace_back(loop, job->images, std::move(pair));
   }
   return job;
+}
+
+// What is mounted reads its image to the end.
+Result<void> CloseJob(EventLoop& loop, PlannedJob& job) {
+  job.volumes.clear();
+  return SyncWait(loop, CloseImages(job.images));
 }
 
 // Entries that speak of rescued files count them per volume; here they count on.
@@ -287,7 +293,7 @@ Result<void> Predict(Host& host, const JobInput& input, JobOutcome& outcome) {
     std::ranges::move(found, std::back_inserter(outcome.findings));
   }
   CollectFigures(*job, outcome);
-  return SyncWait(host.loop(), CloseImages(job->images));
+  return CloseJob(host.loop(), *job);
 }
 
 Result<void> Build(Host& host, const JobInput& input, const BuildOptions& options,
@@ -300,10 +306,11 @@ Result<void> Build(Host& host, const JobInput& input, const BuildOptions& option
       ASSIGN(staged, PlanStaged(host, input, *options.staged, *job));
     }
     TRY(BuildDelta(host, *job, staged, options, outcome));
+    if (staged.job) TRY(CloseJob(host.loop(), *staged.job));
     TRY(SaveRescues(*job, options, outcome));
   }
   CollectFigures(*job, outcome);
-  return SyncWait(host.loop(), CloseImages(job->images));
+  return CloseJob(host.loop(), *job);
 }
 
 Result<void> Recheck(Host& host, const JobInput& input, const BuildOptions& places,
@@ -325,7 +332,7 @@ Result<void> Recheck(Host& host, const JobInput& input, const BuildOptions& plac
   TRY(VerifyCarried(*job, *result, outcome.differences));
   CollectFigures(*job, outcome.planned);
   TRY(SyncWait(host.loop(), result->Close()));
-  return SyncWait(host.loop(), CloseImages(job->images));
+  return CloseJob(host.loop(), *job);
 }
 
 Result<void> PrepareVolumes(EventLoop& loop, RebaseImages& images) {

@@ -25,6 +25,7 @@ struct JobInput {
   Policy policy;
   std::string policy_digest;       // for the report
   std::vector<FitRule> fit_rules;  // for PredictRebase
+  KernelVolumes kernel;
 };
 
 struct BuildOptions {

@@ -8,6 +8,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "tools/guest/fat/fat_tree.h"
+#include "tools/guest/mounted/superblock.h"
 #include "tools/guest/volume_device.h"
 #include "tools/rebase/job/volume_bytes.h"
 #include "tools/rebase/job/volume_rule.h"
@@ -71,7 +72,8 @@ std::optional<std::vector<std::string>> FatChanges(guest::SyncDevice& before,
 // The volumes of one VM's disk, each held against the two masters.
 class Matcher {
  public:
-  Matcher(EventLoop& loop, RebaseImages& images) : loop_(loop), images_(images) {}
+  Matcher(EventLoop& loop, RebaseImages& images, const KernelVolumes& kernel)
+      : loop_(loop), images_(images), kernel_(kernel) {}
 
   Result<DiskLayout> Run() {
     ASSIGN(base_, ReadLayout(loop_, *images_.base, images_.vm_path.string() + " (its master)"));
@@ -104,10 +106,11 @@ class Matcher {
       VolumeDevice ours(loop_, *images_.vm, volume.pieces);
       ASSIGN(sides.ours_changed, BytesDiffer(base.sync(), ours.sync(), touched));
       const bool fat = sides.base == VolumeKind::kFat && sides.ours == VolumeKind::kFat;
+      sides.mountable = IsMountable(ours.sync(), sides);
       if (sides.ours_changed && fat) sides.our_files = FatChanges(base.sync(), ours.sync());
     }
     // What is merged file by file need not be compared.
-    if (sides.ours_changed && !IsExtEverywhere(sides)) {
+    if (sides.ours_changed && !IsMergedByFile(sides)) {
       ASSIGN(sides.theirs_changed, TheirsChanged(index));
     }
     Result<VolumeRuling> ruling = RuleVolume(sides);
@@ -116,12 +119,20 @@ class Matcher {
     return {};
   }
 
+  // What the kernel cannot mount as it stands goes by the block rule.
+  [[nodiscard]] bool IsMountable(guest::SyncDevice& ours, VolumeSides& sides) const {
+    if (!kernel_.Has(sides.ours)) return false;
+    const auto superblock = guest::ReadMountedSuperblock(ours, sides.ours);
+    if (!superblock) sides.note = superblock.error().message;
+    return superblock.has_value();
+  }
+
   void Take(const DiskVolume& volume, const DiskVolume* there, std::vector<ByteRange> touched,
             VolumeRuling ruling) {
     if (ruling.entry) layout_.entries.push_back(std::move(*ruling.entry));
     if (ruling.fate == VolumeFate::kTheirs) return;
     const bool carried = ruling.fate == VolumeFate::kCarry;
-    VolumePair pair{volume.id, volume.pieces, there->pieces, std::move(touched)};
+    VolumePair pair{volume.id, volume.pieces, there->pieces, std::move(touched), volume.kind};
     // The VM's disk may be longer than both masters; the result is as long.
     if (volume.kind == VolumeKind::kOutside) pair.target = volume.pieces;
     (carried ? layout_.carried : layout_.volumes).push_back(std::move(pair));
@@ -162,6 +173,7 @@ class Matcher {
 
   EventLoop& loop_;
   RebaseImages& images_;
+  const KernelVolumes& kernel_;
   Disk base_;
   Disk ours_;
   Disk target_;
@@ -170,8 +182,8 @@ class Matcher {
 
 }  // namespace
 
-Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images) {
-  return Matcher(loop, images).Run();
+Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images, const KernelVolumes& kernel) {
+  return Matcher(loop, images, kernel).Run();
 }
 
 Result<std::vector<VolumePair>> MatchMasters(EventLoop& loop, RebaseImages& images) {

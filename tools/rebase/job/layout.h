@@ -7,6 +7,7 @@
 
 #include "tools/guest/disk.h"
 #include "tools/rebase/job/images.h"
+#include "tools/rebase/job/kernel_volumes.h"
 #include "tools/rebase/report.h"
 
 namespace mica::rebase {
@@ -17,10 +18,11 @@ struct VolumePair {
   std::vector<ByteRange> base;     // in the VM's master and in the VM's disk
   std::vector<ByteRange> target;   // in the new master
   std::vector<ByteRange> touched;  // by the VM's delta; relative to the volume
+  guest::VolumeKind kind = guest::VolumeKind::kExt;
 };
 
 struct DiskLayout {
-  std::vector<VolumePair> volumes;  // ext file systems, to be merged file by file
+  std::vector<VolumePair> volumes;  // to be merged file by file
   std::vector<VolumePair> carried;  // taken over as the VM has them
   std::vector<ReportEntry> entries;
 };
@@ -28,7 +30,7 @@ struct DiskLayout {
 // Volumes are matched by their GUID where both tables have one, else by number or name.
 // kUnsupported when the VM changed its partition table or logical volumes, and for what RuleVolume
 // refuses; the message names what was found. The VM then stays where it is.
-Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images);
+Result<DiskLayout> MatchLayout(EventLoop& loop, RebaseImages& images, const KernelVolumes& kernel);
 
 // All ext volumes that the two masters have both; nothing in them is touched. Needs no VM.
 Result<std::vector<VolumePair>> MatchMasters(EventLoop& loop, RebaseImages& images);

@@ -10,6 +10,7 @@
 #include "engine/base/result.h"
 #include "engine/block_device.h"
 #include "tools/guest/volume_id.h"
+#include "tools/rebase/job/kernel_volumes.h"
 
 namespace mica::rebase {
 
@@ -34,9 +35,9 @@ class MountTable {
   std::vector<MountPoint> points_;
 };
 
-// Of a disk with several ext volumes, as the /etc/fstab on one of them says; that one is "/".
-// Nothing is known of other disks, and of one without an fstab. Content that cannot be read is
-// passed over: whoever rebases the volume reports it.
-Result<MountTable> FindMountPoints(EventLoop& loop, BlockDevice& disk);
+// Of a disk with several volumes that can be looked into, as the /etc/fstab on one of them says;
+// that one is "/". Nothing is known of other disks, and of one without an fstab. Content that
+// cannot be read is passed over: whoever rebases the volume reports it.
+Result<MountTable> FindMountPoints(EventLoop& loop, BlockDevice& disk, const KernelVolumes& kernel);
 
 }  // namespace mica::rebase

@@ -70,7 +70,13 @@ Result<VolumeDiff> VolumeDiffer::DiffTo(guest::Ext4View& after, std::vector<Byte
 Result<VolumeDiff> VolumeDiffer::Walk(guest::Ext4View& after) {
   guest::WalkOptions options;
   options.match = SameFileSystem(after) ? guest::MatchBy::kObjectId : guest::MatchBy::kPath;
-  ASSIGN(guest::WalkResult walked, guest::WalkVolumes(before_.volume(), after.volume(), options));
+  return DiffByWalk(before_.volume(), after.volume(), options);
+}
+
+Result<VolumeDiff> DiffByWalk(guest::Volume& before, guest::Volume& after,
+                              const guest::WalkOptions& options) {
+  ASSIGN(guest::WalkResult walked, guest::WalkVolumes(before, after, options));
+  TRY(CheckDirectories(walked.changes));
   VolumeDiff diff;
   diff.changes = std::move(walked.changes);
   if (options.match == guest::MatchBy::kObjectId) {
@@ -79,7 +85,7 @@ Result<VolumeDiff> VolumeDiffer::Walk(guest::Ext4View& after) {
     return diff;
   }
   diff.method = DiffMethod::kWalkByPath;
-  ASSIGN(PathLineage lineage, PathLineage::Build(before_.volume(), after.volume()));
+  ASSIGN(PathLineage lineage, PathLineage::Build(before, after));
   diff.lineage = std::make_unique<PathLineage>(std::move(lineage));
   return diff;
 }

@@ -8,6 +8,7 @@
 #include "tools/guest/change_set.h"
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/view.h"
+#include "tools/guest/ext4/walk.h"
 #include "tools/rebase/lineage.h"
 
 namespace mica::rebase {
@@ -43,6 +44,10 @@ class VolumeDiffer {
   guest::Ext4View& before_;
   const guest::Ext4Index& index_;
 };
+
+// By walking both trees; of any kind of volume. kCorrupt for directories with several names.
+Result<VolumeDiff> DiffByWalk(guest::Volume& before, guest::Volume& after,
+                              const guest::WalkOptions& options);
 
 std::string_view DiffMethodName(DiffMethod method);
 

@@ -3,34 +3,37 @@
 // the result onto a delta over the new master and prove it.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/view.h"
 #include "tools/rebase/job/images.h"
+#include "tools/rebase/job/kernel_volumes.h"
 #include "tools/rebase/job/layout.h"
 #include "tools/rebase/job/volume_diff.h"
-#include "tools/rebase/job/volume_patch.h"
+#include "tools/rebase/job/volume_files.h"
 #include "tools/rebase/planner.h"
 
 namespace mica::rebase {
 
+class VolumeRebase;
+
 // How the files of a volume are looked at. All borrowed for the time of the call.
 struct PlanContext {
   const Policy& policy;
+  const KernelVolumes& kernel;
   const IdMap* renumbered = nullptr;  // PlanInput has it
-  // Of the same volume of the same masters, to be shared; empty: it is opened.
-  std::shared_ptr<VolumePatch> patch;
+  // Of the same volume, from the same masters to another state of the VM: what it knows of the
+  // masters is shared. May be null; else it outlives the new one.
+  const VolumeRebase* like = nullptr;
 };
 
 enum class FileSystemCheck : uint8_t { kRun, kSkip };
 
 struct VerifyOptions {
   FileSystemCheck check = FileSystemCheck::kRun;
-  std::string scratch_folder;  // for e2fsck; empty: the system's
+  std::string scratch_folder;  // of the checker; empty: the system's
 };
 
 struct VolumeFigures {
@@ -52,7 +55,7 @@ struct VolumeFigures {
 class VolumeRebase {
  public:
   // Diffs and plans; writes nothing but the caches that images ask for. Borrows loop and images.
-  // Errors of VolumePatch::Open.
+  // Errors of Ext4Files::Open and MountedFiles::Open.
   static Result<std::unique_ptr<VolumeRebase>> Plan(EventLoop& loop, RebaseImages& images,
                                                     const VolumePair& pair,
                                                     const PlanContext& context);
@@ -60,7 +63,6 @@ class VolumeRebase {
   [[nodiscard]] PlanOutcome& outcome() noexcept { return outcome_; }
   [[nodiscard]] const guest::ChangeSet& our_changes() const noexcept { return our_diff_.changes; }
   [[nodiscard]] const VolumeFigures& figures() const noexcept { return figures_; }
-  [[nodiscard]] const std::shared_ptr<VolumePatch>& patch() const noexcept { return patch_; }
   // The volume that a rescue item's inode is in.
   [[nodiscard]] guest::Volume& VolumeOf(Side side);
 
@@ -71,7 +73,7 @@ class VolumeRebase {
   // The same where `earlier`, planned for an earlier state of the VM, was carried out on `result`:
   // does only what the two say differently. `changed`: bytes of the VM's disk outside of which it
   // is as it was. kMismatch when that is not possible; the delta must be thrown away then as well.
-  Result<void> CatchUp(ImageChain& result, VolumeRebase& earlier,
+  Result<void> CatchUp(ImageChain& result, const VolumeRebase& earlier,
                        const std::vector<ByteRange>& changed, const guest::ApplyOptions& options);
 
   // What of the result is not as planned, one line each: a second diff against the plan, then the
@@ -87,8 +89,6 @@ class VolumeRebase {
   }
 
   Result<void> OpenVolumes(const PlanContext& context);
-  using Change = std::function<Result<guest::ApplyResult>(guest::Ext4Volume& result)>;
-  Result<guest::ApplyResult> ChangeResult(ImageChain& result, const Change& change);
   Result<void> DiffOurs();
   Result<void> DiffTheirs();
 
@@ -96,8 +96,7 @@ class VolumeRebase {
   RebaseImages& images_;
   VolumePair pair_;
   VolumeFigures figures_;
-  std::shared_ptr<VolumePatch> patch_;
-  std::unique_ptr<guest::Ext4View> ours_;
+  std::unique_ptr<VolumeFiles> files_;
   VolumeDiff our_diff_;
   const VolumeDiff* their_diff_ = nullptr;
   PlanOutcome outcome_;

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "tools/guest/mounted/superblock.h"
+
 namespace mica::rebase {
 
 namespace {
@@ -65,6 +67,14 @@ VolumeRuling DropSwap(const VolumeSides& sides) {
   return ruling;
 }
 
+// What would help.
+std::string MountHint(const VolumeSides& sides) {
+  const std::string_view name = guest::KernelNameOf(sides.ours);
+  if (name.empty() || !sides.note.empty() || sides.base != sides.ours || sides.theirs != sides.ours)
+    return "";
+  return fmt::format(" without the help of the host's kernel (--mount-volumes {})", name);
+}
+
 // Never a mix: the new master's stands, and the VM's is where it was.
 VolumeRuling Conflict(const VolumeSides& sides, Severity severity) {
   VolumeRuling ruling{VolumeFate::kTheirs, EntryFor(sides, Action::kTheirs, severity)};
@@ -101,15 +111,15 @@ Result<VolumeRuling> BothChanged(const VolumeSides& sides) {
   return Refusal(
       sides,
       fmt::format("the VM and the patch both changed {}, which holds {}: expected ext2, ext3 "
-                  "or ext4, the only file systems whose files can be merged",
-                  sides.name, VolumeKindName(sides.ours)));
+                  "or ext4, the only file systems whose files can be merged{}",
+                  sides.name, VolumeKindName(sides.ours), MountHint(sides)));
 }
 
 }  // namespace
 
-bool IsExtEverywhere(const VolumeSides& sides) noexcept {
-  return sides.base == VolumeKind::kExt && sides.ours == VolumeKind::kExt &&
-         sides.theirs == VolumeKind::kExt;
+bool IsMergedByFile(const VolumeSides& sides) noexcept {
+  return sides.base == sides.ours && sides.theirs == sides.ours &&
+         (sides.ours == VolumeKind::kExt || sides.mountable);
 }
 
 bool CanSpanPartitions(VolumeKind kind) noexcept {
@@ -140,7 +150,7 @@ Result<VolumeRuling> RuleVolume(const VolumeSides& sides) {
     default:
       break;
   }
-  if (IsExtEverywhere(sides)) return VolumeRuling{VolumeFate::kMerge, {}};
+  if (IsMergedByFile(sides)) return VolumeRuling{VolumeFate::kMerge, {}};
   if (!sides.theirs) {
     return Refusal(
         sides, fmt::format("the VM changed {}, which the new master does not have", sides.name));

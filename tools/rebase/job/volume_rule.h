@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of one volume of the VM's disk, from what the three disks have there. Only ext file
-// systems are merged file by file; others go by the block rule: what one side alone changed is
-// taken whole, and two versions are never mixed. A pure function.
+// systems, and those that the kernel may mount, are merged file by file; others go by the block
+// rule: what one side alone changed is taken whole, and two versions are never mixed. A pure
+// function.
 #pragma once
 
 #include <optional>
@@ -21,6 +22,8 @@ struct VolumeSides {
   // another size, and what it removed.
   bool ours_changed = false;
   bool theirs_changed = false;
+  // Whether the host's kernel may be asked to mount what the VM has there, and can.
+  bool mountable = false;
   std::string note;  // why the kind is not looked into, where that needs words
   // Of a FAT file system: what the VM did to its files ("added /x"); empty when nobody can tell.
   std::optional<std::vector<std::string>> our_files;
@@ -40,8 +43,8 @@ struct VolumeRuling {
 // kUnsupported, saying what was found, where the VM has to stay on its master.
 Result<VolumeRuling> RuleVolume(const VolumeSides& sides);
 
-// Whether all three have an ext file system: only then are files merged.
-bool IsExtEverywhere(const VolumeSides& sides) noexcept;
+// Whether all three have one file system of a kind whose files can be merged.
+bool IsMergedByFile(const VolumeSides& sides) noexcept;
 
 // Whether a file system of this kind can lie in several partitions, so that they are decided about
 // together.
