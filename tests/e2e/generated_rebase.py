@@ -7,7 +7,6 @@ Replay one failure with: generated_rebase.py --seed N --count 1 --keep
 """
 
 import argparse
-import functools
 import os
 import random
 import shutil
@@ -22,14 +21,12 @@ sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", ".
 import harness  # noqa: E402
 import merge_table  # noqa: E402
 import tree  # noqa: E402
-from harness import mica, run  # noqa: E402
-from mounts import PARTITION_OFFSET, Export, Mounted, copy_disk  # noqa: E402
+from harness import mica  # noqa: E402
+from generated_disks import FILE_SYSTEMS, Ext4  # noqa: E402
+from mounts import Export, Mounted, copy_disk  # noqa: E402
 from rebase_generator import Side  # noqa: E402
 from rebase_oracle import Oracle, Tree  # noqa: E402
 
-DISK_BYTES = 48 << 20
-# For disks in plain files, which need not survive a power cut. Flushes of a VM go through mica.
-UNFLUSHED = "nobarrier"
 # What guests are made with; the first is the default and taken most often.
 MKFS_VARIANTS = ((), (), (), ("-b", "1024"), ("-O", "^metadata_csum"), ("-I", "512"), ("-O", "^has_journal"),
                  ("-t", "ext3"))
@@ -41,27 +38,6 @@ MATRIX = ((), ("-b", "1024"), ("-b", "2048"), ("-I", "128"), ("-I", "512"), ("-t
           ("-O", "inline_data", "-I", "512"), ("-O", "ea_inode"), ("-O", "inline_data,ea_inode", "-I", "512"),
           ("-O", "bigalloc", "-C", "16384"), ("-O", "bigalloc", "-C", "65536"), ("-O", "encrypt,verity"),
           ("-O", "sparse_super2"))
-
-
-@functools.cache
-def partition_table():
-    """The first and the last MiB of a disk with one partition; sfdisk flushes, which takes longer than it."""
-    with tempfile.NamedTemporaryFile(prefix="mica-table-") as file:
-        file.truncate(DISK_BYTES)
-        run("sfdisk", "--quiet", file.name, input="label: gpt\nstart=2048, type=linux\n")
-        content = file.read()
-    return content[:PARTITION_OFFSET], content[-PARTITION_OFFSET:]
-
-
-def make_disk(path, variant):
-    first, last = partition_table()
-    with open(path, "wb") as file:
-        file.write(first)
-        file.seek(DISK_BYTES - len(last))
-        file.write(last)
-    kilobytes = (DISK_BYTES - 2 * PARTITION_OFFSET) // 1024
-    run("mkfs.ext4", "-q", "-F", *variant, "-E",
-        f"offset={PARTITION_OFFSET},lazy_itable_init=0,lazy_journal_init=0", path, f"{kilobytes}k")
 
 
 def read_texts(root, names):
@@ -80,18 +56,21 @@ def record(root, names):
 class Story:
     """One seed from the base tree to the verdict."""
 
-    def __init__(self, seed, directory, variant=None):
-        self.seed, self.directory, self.variant = seed, directory, variant
+    def __init__(self, seed, directory, kind=Ext4, variant=None):
+        self.seed, self.directory, self.kind, self.variant = seed, directory, kind, variant
         self.rows = merge_table.count_rows(os.devnull)  # of the merge table that occurred
         self.random = random.Random(seed)
 
     def path(self, name):
         return os.path.join(self.directory, name)
 
+    def mounted(self, disk, *options):
+        return Mounted(disk, *self.kind.mount_options, *options, offset=self.kind.offset)
+
     def make_base(self):
         chosen = self.random.choice(MKFS_VARIANTS)
-        make_disk(self.path("base.raw"), chosen if self.variant is None else self.variant)
-        with Mounted(self.path("base.raw"), UNFLUSHED) as root:
+        self.kind.make(self.path("base.raw"), chosen if self.variant is None else self.variant)
+        with self.mounted(self.path("base.raw"), *self.kind.unflushed) as root:
             side = Side(root, self.random.random())
             side.furnish()
             self.base = record(root, side.names)
@@ -101,13 +80,13 @@ class Story:
         return side
 
     def change(self, disk, names, number, *options):
-        with Mounted(disk, *options) as root:
+        with self.mounted(disk, *options) as root:
             side = Side(root, self.random.random(), names, number, self.hot)
             side.change(self.random.choice((3, 12, 30, 60)))
             if "inline_data" not in str(self.variant):
                 return record(root, side.names), side.log
         # Linux 6.18 shows stale bytes in an inline file that was made longer, until it reads it anew.
-        with Mounted(disk, "ro") as root:
+        with self.mounted(disk, "ro") as root:
             return record(root, side.names), side.log
 
     def change_ours(self, base):
@@ -118,7 +97,7 @@ class Story:
             with Export(self.path("vm.mica"), self.directory) as disk:
                 return self.change(disk, *start)
         copy_disk(self.path("base.raw"), self.path("ours.raw"))
-        changed = self.change(self.path("ours.raw"), *start, UNFLUSHED)
+        changed = self.change(self.path("ours.raw"), *start, *self.kind.unflushed)
         mica("convert", "-f", "raw", "-O", "mica", "-b", self.path("base.raw"), self.path("ours.raw"),
              self.path("vm.mica"))
         return changed
@@ -126,18 +105,18 @@ class Story:
     def run(self):
         base = self.make_base()
         self.ours, self.ours_log = self.change_ours(base)
-        self.theirs, self.theirs_log = self.change(self.path("theirs.raw"), base.names, 2_000_000, UNFLUSHED)
+        self.theirs, self.theirs_log = self.change(self.path("theirs.raw"), base.names, 2_000_000,
+                                                     *self.kind.unflushed)
         mica("seal", self.path("theirs.raw"))
         self.check_oracle()
         self.rebase()
         return self.judge()
 
     def judge(self):
-        fsck = subprocess.run(["e2fsck", "-fn", f"{self.path('result.raw')}?offset={PARTITION_OFFSET}"],
-                              capture_output=True, text=True, check=False)
+        fsck = subprocess.run(self.kind.check(self.path("result.raw")), capture_output=True, text=True, check=False)
         if fsck.returncode != 0:
-            return [f"e2fsck: {fsck.stdout}"], 0, 0
-        with Mounted(self.path("result.raw"), "ro") as root:
+            return [f"{fsck.args[0]}: {fsck.stdout}{fsck.stderr}"], 0, 0
+        with self.mounted(self.path("result.raw"), "ro") as root:
             entries = tree.scan(root)
             texts = read_texts(root, entries)
         self.rows = merge_table.count_rows(self.path("report.jsonl"))
@@ -154,7 +133,7 @@ class Story:
 
     def rebase(self):
         result = subprocess.run(
-            [harness.MICA, "rebase", self.path("vm.mica"), "--onto", self.path("theirs.raw"), "-o",
+            [harness.MICA, "rebase", *self.kind.rebase_options, self.path("vm.mica"), "--onto", self.path("theirs.raw"), "-o",
              self.path("result.mica"), "--report", self.path("report.jsonl")],
             capture_output=True, text=True, check=False)
         if result.returncode not in (0, 3):
@@ -164,7 +143,7 @@ class Story:
     def explain(self, problems):
         which = "" if self.variant is None else f" --matrix {MATRIX.index(self.variant)}"
         print(f"--- seed {self.seed} {self.variant or ''} failed; replay: {os.path.basename(sys.argv[0])} --seed "
-              f"{self.seed}{which} --count 1 --keep")
+              f"{self.seed}{which} --file-system {self.kind.name} --count 1 --keep")
         for problem in problems[:20]:
             print(problem)
         for name in ("ours_log", "theirs_log"):
@@ -188,6 +167,7 @@ def parse_arguments():
     parser.add_argument("--count", type=int, default=300, help="how many seeds, one after the other")
     parser.add_argument("--matrix", type=int, nargs="?", const=-1,
                         help="each seed on every kind of file system, or on the one of that number")
+    parser.add_argument("--file-system", choices=FILE_SYSTEMS, default="ext4")
     parser.add_argument("--folder", default="/var/tmp", help="where the disks go; /dev/shm is faster")
     parser.add_argument("--keep", action="store_true", help="leave the disks of a failed seed")
     return parser.parse_args()
@@ -199,17 +179,18 @@ def variants(matrix):
     return MATRIX if matrix < 0 else (MATRIX[matrix],)
 
 
-def main(kind=Story):
+def main(story_kind=Story):
     arguments = parse_arguments()
     harness.need_root("loop devices and mounts")
-    harness.need_programs("mkfs.ext4", "e2fsck", "losetup", "sfdisk", "nbdfuse")
+    kind = FILE_SYSTEMS[arguments.file_system]
+    harness.need_programs("losetup", "nbdfuse", *kind.programs)
     failed, exact, conflicts, started = [], 0, 0, time.monotonic()
     rows = merge_table.count_rows(os.devnull)
     stories = [(seed, variant) for seed in range(arguments.seed, arguments.seed + arguments.count)
                for variant in variants(arguments.matrix)]
     for seed, variant in stories:
         directory = tempfile.mkdtemp(prefix=f"mica-rebase-{seed}-", dir=arguments.folder)
-        story = kind(seed, directory, variant)
+        story = story_kind(seed, directory, kind, variant)
         seed_failed, seed_exact, seed_conflicts = run_seed(story)
         rows += story.rows
         exact, conflicts = exact + seed_exact, conflicts + seed_conflicts

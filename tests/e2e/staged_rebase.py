@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 import generated_rebase
-from generated_rebase import Export, Mounted, Story, harness, mica, record, run
+from generated_rebase import Export, Story, harness, mica, record
+from harness import run
 from rebase_generator import Side
 
 
@@ -34,7 +35,7 @@ class StagedStory(Story):
         mica("clone", self.path("base.raw"), self.path("vm.mica"))
         control = self.path("control")
         with Export(self.path("vm.mica"), self.directory, options=("--control", control)) as disk, \
-                Mounted(disk) as root:
+                self.mounted(disk) as root:
             side = Side(root, self.random.random(), base.names, 1_000_000, self.hot)
             for _ in range(self.random.randint(1, 3)):
                 side.change(self.random.choice((3, 12, 30)))
@@ -46,20 +47,21 @@ class StagedStory(Story):
 
     def stage(self, control):
         result = subprocess.run(
-            [harness.MICA, "rebase", "--stage", self.path("vm.mica"), "--onto", self.path("theirs.raw"), "--control",
+            [harness.MICA, "rebase", "--stage", *self.kind.rebase_options, self.path("vm.mica"), "--onto", self.path("theirs.raw"), "--control",
              control], capture_output=True, text=True, check=False)
         if result.returncode not in (0, 3):
             raise AssertionError(f"mica rebase --stage: {result.returncode}\n{result.stdout}{result.stderr}")
 
     def rebase(self):
         result = subprocess.run(
-            [harness.MICA, "rebase", self.path("vm.mica"), "--onto", self.path("theirs.raw"), "--report",
+            [harness.MICA, "rebase", *self.kind.rebase_options, self.path("vm.mica"), "--onto", self.path("theirs.raw"), "--report",
              self.path("report.jsonl")], capture_output=True, text=True, check=False)
         if result.returncode not in (0, 3):
             raise AssertionError(f"mica rebase: {result.returncode}\n{result.stdout}{result.stderr}")
         with open(self.path("report.jsonl"), encoding="utf-8") as report:
             summary = json.loads(report.readlines()[-1])["summary"]
-        self.caught_up = "what was staged" in summary["partition_1"]
+        figures = next(text for key, text in summary.items() if key.startswith("partition_"))
+        self.caught_up = "what was staged" in figures
         if not self.caught_up:
             print(f"seed {self.seed} started over: {result.stderr}")
         left = [name for name in os.listdir(self.directory) if ".staged-" in name or ".rebasing" in name]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks with one partition, mounted by the kernel; needs root and loop devices."""
+"""File systems of disks, mounted by the kernel; needs root and loop devices."""
 
 import os
 import subprocess
@@ -12,14 +12,14 @@ PARTITION_OFFSET = 1 << 20
 
 
 class Mounted:
-    """A disk file's partition, mounted; a context that gives the mount point."""
+    """A disk file's partition, mounted, or what lies at another offset; a context that gives the mount point."""
 
-    def __init__(self, disk, *options):
-        self.disk, self.options = disk, options
+    def __init__(self, disk, *options, offset=PARTITION_OFFSET):
+        self.disk, self.options, self.offset = disk, options, offset
 
     def __enter__(self):
         self.root = tempfile.mkdtemp(prefix="mica-mnt-")
-        self.loop = run("losetup", "--find", "--show", "--offset", PARTITION_OFFSET, self.disk).stdout.strip()
+        self.loop = run("losetup", "--find", "--show", "--offset", self.offset, self.disk).stdout.strip()
         try:
             run("mount", "-o", ",".join(("noatime", *self.options)), self.loop, self.root)
         except AssertionError:

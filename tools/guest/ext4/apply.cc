@@ -81,6 +81,7 @@ class Applier {
   std::set<uint64_t> touched_;  // directories that gained or lost a name
   std::optional<uint64_t> staging_;
   std::string staging_leaf_;
+  Attributes root_attributes_;  // before there was a staging directory
 };
 
 Result<void> Applier::CheckCancelled() const {
@@ -122,6 +123,8 @@ Result<void> Applier::MeasureContent() {
 Result<void> Applier::MakeStaging() {
   if (staging_) return {};
   const uint64_t root = target_.volume.root();
+  ASSIGN(const Object object, target_.volume.Stat(root));
+  root_attributes_ = object.attributes;
   for (int attempt = 0;; ++attempt) {
     staging_leaf_ = fmt::format(".mica-rebase-{}", attempt);
     ASSIGN(const auto taken, target_.volume.LookupIn(root, staging_leaf_));
@@ -285,7 +288,12 @@ Result<void> Applier::WriteContents() {
 
 Result<void> Applier::RemoveStaging() {
   if (!staging_) return {};
-  return target_.writer.Remove({target_.volume.root(), staging_leaf_});
+  const uint64_t root = target_.volume.root();
+  TRY(target_.writer.Remove({root, staging_leaf_}));
+  ASSIGN(const Object object, target_.volume.Stat(root));
+  if (object.attributes == root_attributes_) return {};
+  // A kernel keeps a directory's time itself; for the guest nothing has happened here.
+  return target_.writer.SetAttributes(root, root_attributes_);
 }
 
 // Also of what was just made: its content came later.

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <limits>
 
 #include "engine/base/aligned_buffer.h"
@@ -20,6 +19,8 @@ namespace {
 
 constexpr double kForever = 86400.0 * 365;  // seconds; nothing changes behind the kernel's back
 constexpr uint32_t kRequestsAtOnce = 64;
+// The largest write that libfuse agrees to, and what stands before it.
+constexpr size_t kRequestBytesMax = (size_t{1} << 20) + 4096;
 
 FuseFile& Self(fuse_req_t request) {
   return *static_cast<FuseFile*>(fuse_req_userdata(request));
@@ -114,6 +115,7 @@ Result<std::unique_ptr<FuseFile>> FuseFile::Serve(EventLoop& loop, BlockDevice& 
     return ErrnoError(errno, "set up /dev/fuse");
   }
   std::unique_ptr<FuseFile> file(new FuseFile(loop, device, std::move(fuse)));
+  file->request_.resize(kRequestBytesMax);
   static const fuse_lowlevel_ops kOperations = Operations::Table();
   char name[] = "mica";
   char* words[] = {name, nullptr};
@@ -135,7 +137,6 @@ Result<std::unique_ptr<FuseFile>> FuseFile::Serve(EventLoop& loop, BlockDevice& 
 
 FuseFile::~FuseFile() {
   if (session_ != nullptr) fuse_session_destroy(session_);
-  std::free(request_.mem);
 }
 
 Task<void> FuseFile::Run() {
@@ -150,14 +151,18 @@ Task<void> FuseFile::Run() {
 
 // False when there is none now.
 bool FuseFile::TakeRequest() {
-  const int got = fuse_session_receive_buf(session_, &request_);
-  if (got == -EINTR) return true;
-  if (got == -EAGAIN) return false;
+  // Not libfuse's own way to read, which complains when it ends.
+  const ssize_t got = ::read(fd_.get(), request_.data(), request_.size());
+  if (got < 0 && (errno == EINTR || errno == ENOENT)) return true;  // ENOENT: it was withdrawn
+  if (got < 0 && errno == EAGAIN) return false;
   if (got <= 0) {
     fuse_session_exit(session_);
     return false;
   }
-  fuse_session_process_buf(session_, &request_);
+  fuse_buf buffer{};
+  buffer.mem = request_.data();
+  buffer.size = static_cast<size_t>(got);
+  fuse_session_process_buf(session_, &buffer);
   return fuse_session_exited(session_) == 0;
 }
 

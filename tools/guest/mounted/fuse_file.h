@@ -52,7 +52,7 @@ class FuseFile {
   BlockDevice& device_;
   UniqueFd fd_;
   fuse_session* session_ = nullptr;
-  fuse_buf request_{};  // its memory is libfuse's
+  std::vector<std::byte> request_;
   size_t in_flight_ = 0;
   bool ended_ = false;
   std::optional<Error> failed_;
