@@ -62,7 +62,7 @@ class StagedStory(Story):
             summary = json.loads(report.readlines()[-1])["summary"]
         figures = next(text for key, text in summary.items() if key.startswith("partition_"))
         self.caught_up = "what was staged" in figures
-        if not self.caught_up:
+        if not self.caught_up and result.stderr:
             print(f"seed {self.seed} started over: {result.stderr}")
         left = [name for name in os.listdir(self.directory) if ".staged-" in name or ".rebasing" in name]
         if left:
