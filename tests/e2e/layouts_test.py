@@ -37,6 +37,9 @@ class Layouts:
             disk.debugfs(number, f"write {self.file('old')} shared")
         disk.debugfs(self.ROOT, "mkdir etc", f"write {self.text('fstab', FSTAB.format(self.DATA))} etc/fstab",
                      f"write {self.text('passwd', PASSWD)} etc/passwd")
+        disk.debugfs(self.ROOT, "mkdir var", "mkdir usr", "mkdir usr/bin")
+        disk.debugfs(self.DATA, "mkdir lib", "mkdir lib/dpkg", "mkdir lib/dpkg/info")
+        self.install(disk, "1.0", "tool", "tool-data")
         disk.fat_file(self.BOOT, self.file("entry"), "/entry")
         disk.write(self.OTHER, random.Random(1).randbytes(MIB))
         self.v1 = disk
@@ -55,6 +58,19 @@ class Layouts:
 
     def file(self, content):
         return self.text(content, content)
+
+    def install(self, disk, version, *files, more=""):
+        """A version of a package that brings these files in /usr/bin; its records are in /var, another volume."""
+        paths = [f"/usr/bin/{name}" for name in files]
+        there = disk.names(self.ROOT, "/usr/bin")
+        disk.debugfs(self.ROOT, *(f"rm /usr/bin/{name}" for name in there),
+                     *(f"write {self.file(f'{name}-{version}')} {path}" for name, path in zip(files, paths)))
+        status = (f"Package: tool\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n{more}")
+        records = {"status": self.text(f"status-{version}", status),
+                   "info/tool.list": self.text(f"list-{version}", "".join(f"{path}\n" for path in ["/.", *paths]))}
+        if there:
+            disk.debugfs(self.DATA, *(f"rm lib/dpkg/{name}" for name in records))
+        disk.debugfs(self.DATA, *(f"write {path} lib/dpkg/{name}" for name, path in records.items()))
 
     def rebase(self, status=0):
         """Makes the VM of what `ours` is by now and rebases it onto `v2`; its messages."""
@@ -80,7 +96,7 @@ class Layouts:
     def check_merged(self, result):
         for number in (self.ROOT, self.DATA):
             result.check(number)
-            self.assertEqual(result.names(number) - {"etc"}, {"shared", "patch", "own"})
+            self.assertEqual(result.names(number) - {"etc", "usr", "var", "lib"}, {"shared", "patch", "own"})
 
     def test_policies_and_reports_speak_of_the_paths_of_the_guest(self):
         """The data volume is /var, so what is in its /cache is dropped."""
@@ -102,6 +118,36 @@ class Layouts:
         for name, words in (("base", "old"), ("ours", "mine"), ("theirs", "theirs")):
             with open(os.path.join(self.path("versions"), name), encoding="ascii") as file:
                 self.assertEqual(file.read(), words)
+
+    def check_tool(self, version, *files):
+        for name in files:
+            self.assertEqual(mica("cat", f"{self.vm}:{self.ROOT}", f"/usr/bin/{name}").stdout, f"{name}-{version}")
+        self.assertEqual(self.result(self.vm).names(self.ROOT, "/usr/bin"), set(files))
+        self.assertIn(f"\nVersion: {version}\n", mica("cat", f"{self.vm}:{self.DATA}", "/lib/dpkg/status").stdout)
+        mica("rebase", "--verify", self.vm + ".report.jsonl")
+
+    def test_a_package_whose_records_are_on_another_volume_comes_from_one_side(self):
+        self.install(self.ours, "1.2", "tool", "tool-data", "tool-old")
+        self.install(self.v2, "1.10", "tool", "tool-new")
+        self.rebase(status=3)
+        self.check_tool("1.10", "tool", "tool-new")
+        self.assertEqual(self.entries("package")["tool"]["action"], "theirs")
+
+    def test_a_local_edit_gives_way_to_an_upgrade_that_is_recorded_on_another_volume(self):
+        """The VM changed nothing of the volume with the records."""
+        self.ours = self.v1.copy(self.ours.path)
+        self.ours.debugfs(self.ROOT, "rm usr/bin/tool", f"write {self.file('edited')} usr/bin/tool")
+        self.install(self.v2, "1.10", "tool")
+        self.rebase(status=3)
+        self.check_tool("1.10", "tool")
+        self.assertEqual(self.entries("object")["/usr/bin/tool"]["package"], "tool")
+
+    def test_dependencies_are_checked_where_the_records_are(self):
+        app = "Package: app\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nDepends: tool (<< 1.5)\n\n"
+        self.install(self.ours, "1.0", "tool", "tool-data", more=app)
+        self.install(self.v2, "1.10", "tool", "tool-data")
+        self.rebase(status=3)
+        self.assertEqual(self.entries("dependency")["app"]["severity"], "error")
 
     def test_an_account_with_a_new_number_owns_its_files_on_all_volumes(self):
         for disk, name in ((self.ours, "mine"), (self.v2, "theirs")):
@@ -179,7 +225,7 @@ class Layouts:
         for word in (*words, "stays on its master", self.vm):
             self.assertIn(word, message)
         result = self.result(self.vm)
-        self.assertEqual(result.names(self.ROOT), {"etc", "shared", "own"})
+        self.assertEqual(result.names(self.ROOT), {"etc", "usr", "var", "shared", "own"})
 
     def test_a_hibernated_vm_is_refused(self):
         self.ours.write(self.SWAP, b"S1SUSPEND\0", at=SWAP_SIGNATURE)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tools/guest/path.h"
 #include "tools/rebase/content.h"
 #include "tools/rebase/merge_attributes.h"
 #include "tools/rebase/merge_content.h"
@@ -83,7 +84,8 @@ Result<bool> EditedByOwner(MergeScene& scene, const MergeItem& item) {
     ASSIGN(const std::string digest, Md5Content(item.File(scene, Version::kOurs)));
     return digest != at->second;
   }
-  return !item.node.path().starts_with("/var/lib/dpkg/info/");
+  const std::string path = guest::MountedPath(scene.graph.input().mount_point, item.node.path());
+  return !path.starts_with("/var/lib/dpkg/info/");
 }
 
 // Every file of a contested package is its unit's side's.

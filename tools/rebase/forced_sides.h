@@ -32,6 +32,16 @@ class ForcedSides {
                           at->second.strength != ForcedSide::Strength::kAlways;
     if (!fresh && stronger) at->second = side;
   }
+  // Those below a directory, with their paths from there; "" takes all.
+  [[nodiscard]] ForcedSides Below(std::string_view directory) const {
+    ForcedSides below;
+    const std::string prefix = std::string(directory) + "/";
+    for (auto at = by_path_.lower_bound(prefix); at != by_path_.end(); ++at) {
+      if (!at->first.starts_with(prefix)) break;
+      below.by_path_.emplace(at->first.substr(directory.size()), at->second);
+    }
+    return below;
+  }
   [[nodiscard]] const ForcedSide* Find(std::string_view path) const {
     const auto at = by_path_.find(path);
     return at == by_path_.end() ? nullptr : &at->second;

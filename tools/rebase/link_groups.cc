@@ -10,9 +10,14 @@ constexpr std::string_view kGroups = "/var/lib/dpkg/alternatives/";
 constexpr std::string_view kLinks = "/etc/alternatives/";
 constexpr uint64_t kGroupSizeMax = uint64_t{1} << 20;
 
-Result<std::string> ReadView(guest::Volume& volume, const std::optional<View>& view) {
-  if (!view || view->object.size > kGroupSizeMax) return std::string();
-  return guest::ReadWhole(volume, view->object.id.inode, kGroupSizeMax);
+Result<std::string> ReadGroup(guest::Volume& volume, const std::string& path) {
+  ASSIGN(const auto inode, guest::LookupPath(volume, path));
+  if (!inode) return std::string();
+  ASSIGN(const guest::Object object, volume.Stat(*inode));
+  if (object.kind != guest::ObjectKind::kRegular || object.size > kGroupSizeMax) {
+    return std::string();
+  }
+  return guest::ReadWhole(volume, *inode, kGroupSizeMax);
 }
 
 Result<std::string> LinkTarget(guest::Volume& volume, const std::string& path) {
@@ -22,12 +27,15 @@ Result<std::string> LinkTarget(guest::Volume& volume, const std::string& path) {
   return object.symlink_target;
 }
 
-Result<void> AddGroup(Graph& graph, const Node& node, ForcedSides& sides) {
-  ASSIGN(const std::string base, ReadView(graph.volume(Version::kBase), node.base));
-  ASSIGN(const std::string ours, ReadView(graph.volume(Version::kOurs), node.ours().view));
-  ASSIGN(const std::string theirs, ReadView(graph.volume(Version::kTheirs), node.theirs().view));
-  const std::string path = node.path();
-  const std::string name = path.substr(kGroups.size());
+enum class Unchanged : uint8_t { kTake, kSkip };
+
+Result<void> AddGroup(const PackageTrees& trees, const std::string& name, Unchanged unchanged,
+                      ForcedSides& sides) {
+  const std::string path = std::string(kGroups) + name;
+  ASSIGN(const std::string base, ReadGroup(trees.base, path));
+  ASSIGN(const std::string ours, ReadGroup(trees.ours, path));
+  ASSIGN(const std::string theirs, ReadGroup(trees.theirs, path));
+  if (unchanged == Unchanged::kSkip && (ours == base || theirs == base)) return {};
   const auto base_group = AlternativeGroup::Parse(base);
   const auto our_group = AlternativeGroup::Parse(ours);
   const auto their_group = AlternativeGroup::Parse(theirs);
@@ -37,8 +45,8 @@ Result<void> AddGroup(Graph& graph, const Node& node, ForcedSides& sides) {
   Side side = Side::kOurs;
   if (merged->mode == "auto") {
     const std::string link = std::string(kLinks) + name;
-    ASSIGN(const std::string our_target, LinkTarget(graph.volume(Version::kOurs), link));
-    ASSIGN(const std::string their_target, LinkTarget(graph.volume(Version::kTheirs), link));
+    ASSIGN(const std::string our_target, LinkTarget(trees.ours, link));
+    ASSIGN(const std::string their_target, LinkTarget(trees.theirs, link));
     if (their_target == merged->Best() && our_target != their_target) side = Side::kTheirs;
   } else if (our_group->mode == "auto" || our_group->mode == base_group->mode) {
     side = their_group->mode == our_group->mode ? Side::kOurs : Side::kTheirs;
@@ -53,11 +61,26 @@ Result<void> AddGroup(Graph& graph, const Node& node, ForcedSides& sides) {
 
 Result<ForcedSides> FindLinkGroups(Graph& graph) {
   ForcedSides sides;
+  const PackageTrees trees = {graph.volume(Version::kBase), graph.volume(Version::kOurs),
+                              graph.volume(Version::kTheirs)};
   for (Node& node : graph.nodes()) {
     if (node.merged_away || !node.listed || node.kind() != guest::ObjectKind::kRegular) continue;
     if (!node.ours().change.any() || !node.theirs().change.any()) continue;
-    if (!node.ours().view || !node.theirs().view || !node.path().starts_with(kGroups)) continue;
-    TRY(AddGroup(graph, node, sides));
+    const std::string path = node.path();
+    if (!node.ours().view || !node.theirs().view || !path.starts_with(kGroups)) continue;
+    TRY(AddGroup(trees, path.substr(kGroups.size()), Unchanged::kTake, sides));
+  }
+  return sides;
+}
+
+Result<ForcedSides> FindLinkGroups(const PackageTrees& trees) {
+  ForcedSides sides;
+  ASSIGN(const auto folder, guest::LookupPath(trees.ours, kGroups));
+  if (!folder) return sides;
+  ASSIGN(const std::vector<guest::DirectoryEntry> entries, trees.ours.List(*folder));
+  for (const guest::DirectoryEntry& entry : entries) {
+    ASSIGN(const auto theirs, guest::LookupPath(trees.theirs, std::string(kGroups) + entry.name));
+    if (theirs) TRY(AddGroup(trees, entry.name, Unchanged::kSkip, sides));
   }
   return sides;
 }

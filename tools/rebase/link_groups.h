@@ -4,6 +4,7 @@
 #pragma once
 
 #include "engine/base/result.h"
+#include "tools/rebase/dpkg/units.h"
 #include "tools/rebase/forced_sides.h"
 #include "tools/rebase/merge_graph.h"
 
@@ -11,5 +12,8 @@ namespace mica::rebase {
 
 // After Graph::Finish.
 Result<ForcedSides> FindLinkGroups(Graph& graph);
+
+// The same without a graph, by comparing the groups of the three trees.
+Result<ForcedSides> FindLinkGroups(const PackageTrees& trees);
 
 }  // namespace mica::rebase

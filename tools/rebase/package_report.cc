@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tools/guest/path.h"
 #include "tools/rebase/dpkg/dependencies.h"
 
 namespace mica::rebase {
@@ -46,12 +47,18 @@ Result<std::vector<BrokenRelation>> BrokenIn(guest::Volume& volume,
   return FindBrokenRelations(ParsePackages(text));
 }
 
+std::string GuestPath(const PlanInput& input, const Node& node) {
+  return guest::MountedPath(input.mount_point, node.path());
+}
+
 }  // namespace
 
 Result<void> ReportPackages(MergeScene& scene) {
+  const PlanInput& input = scene.graph.input();
+  if (input.guest != nullptr && input.guest->database != input.mount_point) return {};
   ReportUnits(scene);
   for (const Node& node : scene.graph.nodes()) {
-    if (!node.listed || node.merged_away || node.path() != kStatusPath) continue;
+    if (!node.listed || node.merged_away || GuestPath(input, node) != kStatusPath) continue;
     if (node.kind() != guest::ObjectKind::kRegular) continue;
     ASSIGN(const auto text, ResultBytes(scene, node));
     if (!text) continue;

@@ -66,6 +66,15 @@ void RenumberAll(Graph& graph, const IdMap& ids) {
   }
 }
 
+Result<GuestFacts> FindFacts(const PlanInput& input, Graph& graph) {
+  if (input.guest != nullptr) return FactsBelow(*input.guest, input.mount_point);
+  GuestFacts facts;
+  ASSIGN(facts.packages,
+         FindPackageUnits({input.base_volume, input.our_volume, input.their_volume}, input.policy));
+  ASSIGN(facts.link_groups, FindLinkGroups(graph));
+  return facts;
+}
+
 }  // namespace
 
 Result<PlanOutcome> MakePlan(const PlanInput& input) {
@@ -82,10 +91,8 @@ Result<PlanOutcome> MakePlan(const PlanInput& input) {
     outcome.ids = ids.map;
   }
   RenumberAll(graph, outcome.ids);
-  ASSIGN(const PackageUnits packages,
-         FindPackageUnits({input.base_volume, input.our_volume, input.their_volume}, input.policy));
-  ASSIGN(const ForcedSides link_groups, FindLinkGroups(graph));
-  MergeScene scene = {graph, packages, link_groups, outcome.ids, outcome};
+  ASSIGN(const GuestFacts facts, FindFacts(input, graph));
+  MergeScene scene = {graph, facts.packages, facts.link_groups, outcome.ids, outcome};
   for (NodeIndex index = 0; index < graph.nodes().size(); ++index) TRY(DecideNode(scene, index));
   TRY(SettleTree(scene));
   TRY(ReportPackages(scene));

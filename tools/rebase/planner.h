@@ -14,6 +14,7 @@
 #include "tools/guest/change_set.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
+#include "tools/rebase/guest_facts.h"
 #include "tools/rebase/id_map.h"
 #include "tools/rebase/lineage.h"
 #include "tools/rebase/policy.h"
@@ -32,6 +33,9 @@ struct PlanInput {
   const Policy& policy;
   // What the volume with the account databases gave new numbers to; null: this is that volume.
   const IdMap* renumbered = nullptr;
+  // Of a guest with several volumes, and where this one is mounted; null: this is all there is.
+  const GuestFacts* guest = nullptr;
+  std::string mount_point;
 };
 
 // A losing version whose bytes whoever carries out the plan stores outside the image.

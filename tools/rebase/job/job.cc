@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
@@ -12,6 +13,7 @@
 #include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
 #include "tools/guest/path.h"
+#include "tools/rebase/job/guest_trees.h"
 #include "tools/rebase/job/mount_points.h"
 #include "tools/rebase/job/rescue.h"
 #include "tools/rebase/job/stopwatch.h"
@@ -59,14 +61,20 @@ Result<void> PlanVolumes(EventLoop& loop, std::vector<VolumePair>& pairs, const 
   const auto is_root = [&](const VolumePair& pair) { return table.IsRoot(pair.target); };
   std::ranges::stable_partition(pairs, is_root);
   const bool root_is_planned = is_root(pairs.front());
+  ASSIGN(const std::optional<GuestFacts> guest,
+         OfGuest(ReadGuestFacts(loop, job.images, table, input.policy)));
   for (const VolumePair& pair : pairs) {
     const std::string mount_point = table.PathOf(pair.target, pair.id);
     const Policy here = input.policy.MountedAt(mount_point);
-    PlanContext context{here, input.kernel};
+    PlanContext context{here, input.kernel, nullptr, nullptr, nullptr, {}};
     if (root_is_planned && !job.volumes.empty()) {
       context.renumbered = &job.volumes.front()->outcome().ids;
     }
     if (like != nullptr) context.like = FindVolume(*like, pair.id);
+    if (guest && table.IsMounted(pair.target)) {
+      context.guest = &*guest;
+      context.mount_point = mount_point;
+    }
     ASSIGN(std::unique_ptr<VolumeRebase> volume,
            OfGuest(VolumeRebase::Plan(loop, job.images, pair, context)));
     job.volumes.push_back(std::move(volume));

@@ -79,6 +79,10 @@ bool MountTable::IsRoot(const std::vector<ByteRange>& pieces) const {
   return found != points_.end() && found->path == "/";
 }
 
+bool MountTable::IsMounted(const std::vector<ByteRange>& pieces) const {
+  return std::ranges::find(points_, pieces, &MountPoint::pieces) != points_.end();
+}
+
 std::string MountTable::PathOf(const std::vector<ByteRange>& pieces,
                                const guest::VolumeId& id) const {
   if (points_.empty() || IsRoot(pieces)) return "";

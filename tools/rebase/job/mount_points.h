@@ -26,6 +26,8 @@ class MountTable {
 
   // Whether the guest's root directory is known to be in this volume.
   [[nodiscard]] bool IsRoot(const std::vector<ByteRange>& pieces) const;
+  // Whether it is known where the guest mounts this volume.
+  [[nodiscard]] bool IsMounted(const std::vector<ByteRange>& pieces) const;
   // What stands before the volume's paths: "" for the root directory and where nothing is known of
   // the disk; "/[partition 4]" for a volume that is mounted nowhere.
   [[nodiscard]] std::string PathOf(const std::vector<ByteRange>& pieces,

@@ -59,7 +59,9 @@ Result<std::unique_ptr<VolumeRebase>> VolumeRebase::Plan(EventLoop& loop, Rebase
                         rebase->files_->target(),
                         *rebase->their_diff_->lineage,
                         context.policy,
-                        context.renumbered};
+                        context.renumbered,
+                        context.guest,
+                        context.mount_point};
   ASSIGN(rebase->outcome_, MakePlan(input));
   return rebase;
 }

@@ -27,6 +27,8 @@ struct PlanContext {
   // Of the same volume, from the same masters to another state of the VM: what it knows of the
   // masters is shared. May be null; else it outlives the new one.
   const VolumeRebase* like = nullptr;
+  const GuestFacts* guest = nullptr;  // PlanInput has these
+  std::string mount_point;
 };
 
 enum class FileSystemCheck : uint8_t { kRun, kSkip };
