@@ -79,7 +79,11 @@ def unite_new_objects(base, ours, theirs):
 
 def differs(one, other):
     """Whether two versions of an object differ in anything but their names."""
-    ignored = {"inode"} | ({"mtime"} if one.entry.kind == "directory" else set())
+    return one.entry.kind != "directory" and one.entry.mtime != other.entry.mtime or differs_in_more_than_time(one, other)
+
+
+def differs_in_more_than_time(one, other):
+    ignored = {"inode", "mtime"}
     return any(getattr(one.entry, name) != getattr(other.entry, name)
                for name in one.entry._fields if name not in ignored)
 
@@ -145,7 +149,8 @@ class Oracle:
             self.expect_new(number, ours or theirs, theirs or ours)
         elif ours is None or theirs is None:
             left = ours or theirs
-            if left.places != base.places or differs(base, left):
+            # A file that was only touched is not kept when the other side removed it.
+            if left.places != base.places or differs_in_more_than_time(base, left):
                 self.conflicts.setdefault(number, "deleted by one, changed by the other")
                 self.expected[number] = (left.places, None)
         else:
@@ -218,7 +223,9 @@ class Oracle:
                     if parent != ROOT and parent not in self.expected:
                         kept = self.ours.objects.get(parent) or self.theirs.objects.get(parent)
                         self.expected[parent] = (kept.places if kept else frozenset(), None)
-                        self.conflicts[parent] = "deleted by one, with something in it of the other"
+                        # Whoever may be another object may be in another place.
+                        self.conflicts[parent] = AMBIGUOUS if self.conflicts.get(number) == AMBIGUOUS else (
+                            "deleted by one, with something in it of the other")
                         found = spread = True
                     if parent in self.conflicts and number not in self.conflicts:
                         self.conflicts[number] = IN_CONFLICT
