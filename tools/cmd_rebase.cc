@@ -9,6 +9,7 @@
 #include "tools/rebase_stage.h"
 #include "tools/rebase_verify.h"
 #include "tools/sandbox/sandbox.h"
+#include "tools/stage_run.h"
 #include "tools/verbs.h"
 
 namespace mica {
@@ -20,7 +21,7 @@ constexpr VerbText kText{
     .synopsis =
         "VM --onto MASTER [-o OUT] [--policy FILE]... [--report FILE] [-n]\n"
         "       mica rebase [-j N] [--job FOLDER] --onto MASTER VM... | --pool FILE\n"
-        "       mica rebase --stage | --unstage VM --onto MASTER [--control PATH]\n"
+        "       mica rebase --stage | --unstage [-j N] VM... --onto MASTER [--control PATH]\n"
         "       mica rebase --show-conflict REPORT [PATH [--to FOLDER]]\n"
         "       mica rebase --verify REPORT [--policy FILE]...",
     .notes =
@@ -70,6 +71,15 @@ Result<ExitStatus> Show(Context& context, ConflictRequest request, const RebaseO
   return ShowConflict(context, request);
 }
 
+Result<ExitStatus> StageMany(Context& context, const RebaseOptions& options) {
+  StageRunRequest request;
+  ASSIGN(request.vms, ExpandVms(options.fleet.vms, options.fleet.pool));
+  request.each = options.request;
+  request.action = options.stage ? StageAction::kStage : StageAction::kUnstage;
+  request.workers = options.fleet.workers.value_or(1);
+  return RunStageOfMany(context, request);
+}
+
 Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
   if (options.ends_with) TRY(DieWith(*options.ends_with));
   if (!options.conflict.report.empty()) return Show(context, options.conflict, options);
@@ -88,12 +98,11 @@ Result<ExitStatus> Rebase(Context& context, const RebaseOptions& options) {
                  "expected --onto MASTER (or --verify REPORT, --show-conflict REPORT)"};
   }
   if (IsFleet(options.fleet)) {
-    if (options.dry_run || !request.output.empty() || !request.report.empty() || options.stage ||
-        options.unstage) {
+    if (options.dry_run || !request.output.empty() || !request.report.empty()) {
       return Error{Errc::kInvalidArgument,
-                   "-o, --report, --stage, --unstage and -n are for one VM; to look at many, use "
-                   "mica fit"};
+                   "-o, --report and -n are for one VM; to look at many, use mica fit"};
     }
+    if (options.stage || options.unstage) return StageMany(context, options);
     ASSIGN(const FleetRequest fleet, MakeFleetRequest(options.fleet, request));
     return RunFleet(context, fleet);
   }

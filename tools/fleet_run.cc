@@ -185,27 +185,10 @@ Result<void> FleetRun::Start(size_t vm) {
   row.message.clear();
   row.summary = nullptr;
   TRY(journal_.Put(vm, row));
-  const RebaseRequest& each = request_.each;
   SelfProcessRequest process;
   process.own_stderr = true;
-  process.arguments = {"rebase",
-                       "--json",
-                       "--summary",
-                       "--onto",
-                       each.onto,
-                       "--ends-with",
-                       fmt::format("{}", ::getpid())};
+  process.arguments = RebaseArguments(request_.each);
   std::vector<std::string>& words = process.arguments;
-  for (const std::string& policy : each.policies) words.insert(words.end(), {"--policy", policy});
-  if (!each.control.empty()) words.insert(words.end(), {"--control", each.control});
-  if (each.wait_seconds != 0) words.push_back(fmt::format("--wait={}", each.wait_seconds));
-  if (each.skip_check) words.emplace_back("--skip-check");
-  if (!each.limits.sandbox) words.emplace_back("--no-sandbox");
-  if (!each.limits.mount_volumes.empty()) {
-    words.push_back(fmt::format("--mount-volumes={}", fmt::join(each.limits.mount_volumes, ",")));
-  }
-  words.push_back(fmt::format("--worker-memory={}", each.limits.memory_bytes));
-  words.push_back(fmt::format("--worker-time={}", each.limits.seconds));
   words.insert(words.end(), {"--", row.vm});
   ASSIGN(SelfProcess started, SelfProcess::Start(process));
   pool_.Add(vm, std::move(started), std::nullopt);

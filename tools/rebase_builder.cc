@@ -2,6 +2,8 @@
 #include "tools/rebase_builder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
 
 #include "tools/rebase/job/cache_file.h"
 
@@ -22,6 +24,26 @@ Result<BuildVerdict> VerdictOf(std::string_view word) {
 }
 
 }  // namespace
+
+std::vector<std::string> RebaseArguments(const RebaseRequest& request) {
+  std::vector<std::string> words = {"rebase", "--json", "--summary", "--ends-with",
+                                    fmt::format("{}", ::getpid())};
+  if (!request.onto.empty()) words.insert(words.end(), {"--onto", request.onto});
+  for (const std::string& policy : request.policies) {
+    words.insert(words.end(), {"--policy", policy});
+  }
+  if (!request.control.empty()) words.insert(words.end(), {"--control", request.control});
+  if (request.wait_seconds != 0) words.push_back(fmt::format("--wait={}", request.wait_seconds));
+  if (request.skip_check) words.emplace_back("--skip-check");
+  const WorkerLimits& limits = request.limits;
+  if (!limits.sandbox) words.emplace_back("--no-sandbox");
+  if (!limits.mount_volumes.empty()) {
+    words.push_back(fmt::format("--mount-volumes={}", fmt::join(limits.mount_volumes, ",")));
+  }
+  words.push_back(fmt::format("--worker-memory={}", limits.memory_bytes));
+  words.push_back(fmt::format("--worker-time={}", limits.seconds));
+  return words;
+}
 
 WorkerRequest WorkerRequestFor(WorkerRole role, const Context& context,
                                const RebaseRequest& request) {

@@ -26,6 +26,10 @@ struct RebaseRequest {
   WorkerLimits limits;
 };
 
+// `mica rebase` for one VM as another process of ours: what it is told, of its own VM's report the
+// summary comes on its stdout. It ends with this process.
+std::vector<std::string> RebaseArguments(const RebaseRequest& request);
+
 // What every worker for this request is told.
 WorkerRequest WorkerRequestFor(WorkerRole role, const Context& context,
                                const RebaseRequest& request);

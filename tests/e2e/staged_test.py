@@ -114,6 +114,21 @@ class Staged(RebasedVm):
         mica("rollback", self.vm)
         self.assertIn("home/later", self.pool.tree_of(self.vm))
 
+    def test_many(self):
+        vms = [self.vm, *(self.pool.delta(f"other{number}.mica", *self.pool.owner_commands(number, 0))
+                          for number in (1, 2))]
+        pattern = os.path.join(self.pool.vms, "*.mica")
+        lines = mica("rebase", "--stage", "--json", "-j", "2", pattern, "--onto", self.pool.v2, status=3).stdout
+        records = [json.loads(line) for line in lines.splitlines()]
+        self.assertEqual(records[-1]["summary"], {"vms": 3, "states": {"conflicts": 1, "staged": 2}})
+        self.assertEqual(sorted(record["vm"] for record in records[:-1]), sorted(vms))
+        mica("rebase", "-j", "2", pattern, "--onto", self.pool.v2, status=3)
+        for vm in vms:
+            with open(vm + ".report.jsonl", encoding="utf-8") as report:
+                self.assertIn("objects still to be done after what was staged", report.read())
+        self.assertEqual([name for name in self.names() if "staged" in name], [])
+        mica("rebase", "--unstage", pattern)
+
     def test_unstaged(self):
         self.stage()
         mica("rebase", "--unstage", self.vm)
