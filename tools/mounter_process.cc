@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,10 +64,15 @@ Result<std::unique_ptr<MounterProcess>> MounterProcess::Start(EventLoop& loop, b
   guest::Spawn spawn;
   spawn.Give(theirs.get(), STDIN_FILENO);
   spawn.GiveNothing(STDOUT_FILENO);
-  std::vector<std::string> words = {"mica", "mounter", "--io=pread", std::to_string(::getpid())};
+  // Not killed with this one, it ends by itself: it has mounts to take down.
+  spawn.LeadGroup();
+  std::vector<std::string> words = {"mica", "mounter", "--io=pread"};
   if (!sandbox) words.emplace_back("--no-sandbox");
   ASSIGN(const pid_t process, spawn.Start(kSelf, std::move(words)));
   std::unique_ptr<MounterProcess> mounter(new MounterProcess(process));
+  // What this process serves is written back when memory is short: it must not wait for that
+  // itself. Where it may not say so, that is as it was.
+  ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
   mounter->mounter_ = std::make_unique<guest::Mounter>(loop, std::move(ours));
   return mounter;
 }

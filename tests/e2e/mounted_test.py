@@ -373,7 +373,7 @@ class Volumes:
         self.prepare(change_ours, change_theirs)
         before = self.digest(self.vm)
         for victim in ("front", "worker", "mounter"):
-            for devices in (1, 3, 4):  # the last one is the result's
+            for devices in (1, 2, 3, 4):  # the last one is the result's
                 with self.subTest(victim=victim, devices=devices):
                     self.kill(victim, devices)
                     self.check_nothing_is_left()

@@ -59,17 +59,25 @@ Result<void> AllowOnlyCalls(std::span<const char* const> names) {
   return {};
 }
 
-Result<void> DropCapabilities() {
-  if (::geteuid() != 0) return {};
+Result<void> KeepOnlyCapabilities(std::span<const int> capabilities) {
   // glibc has no wrappers for these.
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> sets{};
-  sets[0].effective = sets[0].permitted = 1U << CAP_DAC_READ_SEARCH;
-  if (::syscall(SYS_capset, &header, sets.data()) == 0) return {};
-  // Where root has not even that one (a container), none is kept.
-  sets[0].effective = sets[0].permitted = 0;
+  for (const int capability : capabilities) {
+    const uint32_t bit = CAP_TO_MASK(capability);
+    sets.at(CAP_TO_INDEX(capability)).effective |= bit;
+    sets.at(CAP_TO_INDEX(capability)).permitted |= bit;
+  }
   if (::syscall(SYS_capset, &header, sets.data()) == 0) return {};
   return ErrnoError(errno, "drop capabilities");
+}
+
+Result<void> DropCapabilities() {
+  if (::geteuid() != 0) return {};
+  constexpr std::array kReading = {CAP_DAC_READ_SEARCH};
+  if (KeepOnlyCapabilities(kReading)) return {};
+  // Where root has not even that one (a container), none is kept.
+  return KeepOnlyCapabilities({});
 }
 
 Result<void> SetLimits(const ProcessLimits& limits) {

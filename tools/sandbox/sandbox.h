@@ -32,6 +32,8 @@ Result<void> AllowOnlyFiles(const FileRights& rights);
 
 // Keeps none of root's capabilities but that of reading every file. Does nothing for other users.
 Result<void> DropCapabilities();
+// Keeps these only (CAP_… of linux/capability.h); kIo where one of them is not there to keep.
+Result<void> KeepOnlyCapabilities(std::span<const int> capabilities);
 
 // 0: no limit.
 struct ProcessLimits {

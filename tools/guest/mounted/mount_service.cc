@@ -17,6 +17,7 @@
 #include "tools/guest/mounted/kernel_mount.h"
 #include "tools/guest/mounted/mount_protocol.h"
 #include "tools/guest/mounted/mounted_writer.h"
+#include "tools/guest/mounted/retry_guard.h"
 #include "tools/guest/object_codec.h"
 
 namespace mica::guest {
@@ -58,6 +59,9 @@ struct Answer {
 
 class Service {
  public:
+  // `worker`: the socket, whose other end serves the volumes.
+  explicit Service(int worker) : worker_(worker) {}
+
   // Appends the result to the answer.
   Result<void> Handle(ByteReader& in, Answer& answer) {
     const auto operation = static_cast<MountOperation>(in.Take<uint8_t>());
@@ -100,7 +104,7 @@ class Service {
     return {};
   }
 
-  static Result<void> Mount(Session& session, ByteReader& in, ByteWriter& out) {
+  Result<void> Mount(Session& session, ByteReader& in, ByteWriter& out) const {
     MountRequest request;
     request.file_system = in.TakeText();
     const bool write = in.Take<uint8_t>() != 0;
@@ -113,7 +117,12 @@ class Service {
       ASSIGN(session.loop, AttachLoop(file.get()));
     }
     request.device = session.loop.path;
-    ASSIGN(UniqueFd root, MountDevice(request));
+    UniqueFd root;
+    {
+      const RetryGuard guard(worker_, request.device);
+      ASSIGN(root, MountDevice(request));
+    }
+    StopRetries(request.device);
     session.loop.fd.Close();
     ASSIGN(session.tree, MountedTree::Open(std::move(root)));
     session.extents = std::make_unique<DeviceExtents>(
@@ -276,6 +285,7 @@ class Service {
     return Nonsense("no known operation");
   }
 
+  int worker_;
   std::map<uint32_t, Session> sessions_;
   uint32_t next_ = 1;
 };
@@ -333,7 +343,7 @@ Result<void> SendAnswer(int socket, const Answer& answer) {
 }  // namespace
 
 Result<void> RunMountService(int socket) {
-  Service service;
+  Service service(socket);
   std::vector<std::byte> request;
   while (true) {
     std::array<std::byte, sizeof(uint32_t)> header{};

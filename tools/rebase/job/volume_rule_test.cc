@@ -9,6 +9,7 @@ namespace {
 
 using guest::VolumeKind;
 using testing::HasSubstr;
+using testing::Not;
 
 enum class Who : uint8_t { kNobody, kOurs, kTheirs, kBoth };
 
@@ -94,6 +95,21 @@ TEST(VolumeRule, WhatBothChangedIsNeverMixed) {
     EXPECT_THAT(RefusalOf(sides), HasSubstr(guest::VolumeKindName(kind)));
     EXPECT_THAT(RefusalOf(sides), HasSubstr("(vg0/pool is a thin pool)"));
   }
+}
+
+TEST(VolumeRule, WhatTheKernelMayMountIsMerged) {
+  for (const VolumeKind kind : {VolumeKind::kXfs, VolumeKind::kBtrfs}) {
+    for (const Who who : {Who::kOurs, Who::kBoth}) {
+      VolumeSides sides = Of(kind, who);
+      sides.mountable = true;
+      EXPECT_EQ(RuleVolume(sides)->fate, VolumeFate::kMerge);
+      sides.theirs = VolumeKind::kExt;
+      sides.theirs_changed = true;
+      EXPECT_THAT(RefusalOf(sides), HasSubstr("partition 3"));
+    }
+  }
+  EXPECT_THAT(RefusalOf(Of(VolumeKind::kXfs, Who::kBoth)), HasSubstr("--mount-volumes xfs"));
+  EXPECT_THAT(RefusalOf(Of(VolumeKind::kNtfs, Who::kBoth)), Not(HasSubstr("--mount-volumes")));
 }
 
 TEST(VolumeRule, WhatTheVmDidToFatFilesIsNamed) {
