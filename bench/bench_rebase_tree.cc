@@ -72,7 +72,7 @@ class Changer {
       case 3:
         return WriteFile(NewPath(), SomeSize(random_), random_);
       case 4:
-        return WriteFile(AnyFile(), SomeSize(random_), random_);
+        return Replace(AnyFile());
       case 5:
         return EditInPlace();
       case 6:
@@ -104,6 +104,11 @@ class Changer {
     fs::path directory = AnyDirectory();
     if (!fs::exists(directory)) directory = root_;
     return directory / fmt::format("new-{:016x}", random_.Next());
+  }
+
+  // Its directory may have been moved by an earlier change.
+  bool Replace(const fs::path& path) {
+    return !fs::exists(path.parent_path()) || WriteFile(path, SomeSize(random_), random_);
   }
 
   bool EditInPlace() {
