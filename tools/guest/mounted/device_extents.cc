@@ -33,7 +33,10 @@ struct Request {
   alignas(fiemap)
       std::array<std::byte, sizeof(fiemap) + kExtentsAtOnce * sizeof(fiemap_extent)> bytes{};
 
-  fiemap& head() { return *reinterpret_cast<fiemap*>(bytes.data()); }
+  fiemap& head() {
+    void* const start = bytes.data();
+    return *static_cast<fiemap*>(start);
+  }
   [[nodiscard]] fiemap_extent At(size_t i) const {
     fiemap_extent extent{};
     std::memcpy(&extent, &bytes[sizeof(fiemap) + i * sizeof extent], sizeof extent);

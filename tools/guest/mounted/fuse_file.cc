@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/bytes.h"
 
 namespace mica::guest {
 
@@ -178,7 +179,7 @@ Task<void> FuseFile::Read(fuse_req_t request, uint64_t offset, size_t length) {
   AlignedBuffer buffer(here);
   const Result<void> done = co_await device_.Read(offset, buffer.span());
   if (done) {
-    fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), here);
+    fuse_reply_buf(request, AsText(buffer.span()).data(), here);
   } else {
     fuse_reply_err(request, Note(done.error()));
   }

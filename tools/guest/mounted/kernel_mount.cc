@@ -9,9 +9,10 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <string_view>
 
 namespace mica::guest {
 
@@ -120,7 +121,7 @@ Result<LoopDevice> AttachLoop(int file_fd) {
     loop_config config{};
     config.fd = static_cast<uint32_t>(file_fd);
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    std::strncpy(reinterpret_cast<char*>(config.info.lo_file_name), "mica", LO_NAME_SIZE - 1);
+    std::ranges::copy(std::string_view("mica"), std::begin(config.info.lo_file_name));
     if (::ioctl(device.fd.get(), LOOP_CONFIGURE, &config) == 0) return device;
     if (errno != EBUSY || attempt == kLoopAttempts) {
       return ErrnoError(errno, "configure " + device.path);
