@@ -27,6 +27,7 @@ from harness import mica, run  # noqa: E402
 
 DISK_BYTES = 320 * MIB  # mkfs.xfs makes nothing below 300 MiB
 TIME = 1_600_000_000
+SAME_TIMES = {"var/tiny": 100, "var/block": 4096, "var/blocks": 300000}  # change without a change of size or time
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in (
     (1, 6, 0xffffffff), (2, 4, 1234), (4, 4, 0xffffffff), (16, 4, 0xffffffff), (32, 0, 0xffffffff)))
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service+ep
@@ -109,6 +110,8 @@ def furnish(root):
     put(root, "etc/motd", "welcome\n")
     put(root, "var/data/big", bytes(range(256)) * 32768)
     put(root, "var/data/same", "nobody changes this\n" * 5000)
+    for name, size in SAME_TIMES.items():
+        put(root, name, b"a" * size)
     put(root, "old/one", "1\n")
     put(root, "old/deep/two", "2\n")
     put(root, "gone/file", "the VM deletes it\n")
@@ -130,6 +133,11 @@ def change_ours(root):
         file.seek(3 << 20)
         file.write(b"changed by the owner")
     os.utime(at("var/data/big"), (TIME + 3, TIME + 3))
+    for name, size in SAME_TIMES.items():
+        with open(at(name), "r+b") as file:
+            file.seek(size - 50)
+            file.write(b"b")
+        os.utime(at(name), (TIME, TIME))
     os.unlink(at("gone/file"))
     os.rmdir(at("gone"))
     os.rename(at("old"), at("moved"))
@@ -401,6 +409,20 @@ class Volumes:
         said = mica("fit", self.vm, "--onto", self.v2, "--mount-volumes", "xfs,btrfs", "--json").stdout
         paths = {json.loads(line).get("path") for line in said.splitlines()}
         self.assertIn("/etc/own.conf", paths)
+        self.check_nothing_is_left()
+
+    def test_several_vms_at_a_time(self):
+        """Their volumes have one UUID, and are mounted beside each other, for writing too."""
+        self.prepare(change_ours, change_theirs)
+        vms = [self.path(f"vm{number}.mica") for number in range(3)]
+        for vm in vms:
+            run("cp", self.vm, vm)
+        mica("rebase", "-j", "3", "--onto", self.v2, "--mount-volumes", self.KIND, *vms)
+        expected = self.copy("expected", change_ours, change_theirs)
+        with self.mount(expected, "ro") as root:
+            expected = snapshot(root)
+        for vm in vms:
+            self.check_equal(self.tree(vm), expected)
         self.check_nothing_is_left()
 
     def test_only_root_may(self):

@@ -6,12 +6,15 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+
+#include "engine/digest.h"
 
 namespace mica::guest {
 
@@ -20,12 +23,12 @@ namespace {
 constexpr size_t kExtentsAtOnce = 256;
 constexpr size_t kExtentsMax = 1'000'000;
 constexpr size_t kPlaceBytes = 28;
+constexpr size_t kInlineBytesMax = 64 << 10;  // a file of which this much is inline is none
 
 // Content that is nowhere, or not on the device as it reads.
 constexpr uint32_t kUntold = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC |
                              FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_DATA_ENCRYPTED |
-                             FIEMAP_EXTENT_NOT_ALIGNED | FIEMAP_EXTENT_DATA_INLINE |
-                             FIEMAP_EXTENT_DATA_TAIL;
+                             FIEMAP_EXTENT_NOT_ALIGNED | FIEMAP_EXTENT_DATA_TAIL;
 constexpr uint32_t kOfPosition = FIEMAP_EXTENT_LAST | FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_MERGED;
 
 // fiemap with room behind it.
@@ -33,9 +36,10 @@ struct Request {
   alignas(fiemap)
       std::array<std::byte, sizeof(fiemap) + kExtentsAtOnce * sizeof(fiemap_extent)> bytes{};
 
-  fiemap& head() {
-    void* const start = bytes.data();
-    return *static_cast<fiemap*>(start);
+  [[nodiscard]] fiemap head() const {
+    fiemap head{};
+    std::memcpy(&head, bytes.data(), sizeof head);
+    return head;
   }
   [[nodiscard]] fiemap_extent At(size_t i) const {
     fiemap_extent extent{};
@@ -67,32 +71,62 @@ std::vector<ExtentPlace> TakePlaces(ByteReader& in) {
   return places;
 }
 
-Result<std::optional<std::vector<ExtentPlace>>> DeviceExtents::Of(uint64_t inode) const {
+Result<std::optional<std::vector<ExtentPlace>>> DeviceExtents::Of(uint64_t inode) {
+  const std::optional<std::vector<ExtentPlace>> untold;
+  if (kind_ == ExtentPlaces::kOfChunks && !chunks_) {
+    ASSIGN(chunks_, ChunkMap::Read(handles_.root_fd()));
+  }
   std::vector<ExtentPlace> places;
-  if (kind_ == ExtentPlaces::kOfChunks) return std::optional<std::vector<ExtentPlace>>();
   ASSIGN(const UniqueFd fd, handles_.Open(inode, O_RDONLY));
   for (uint64_t at = 0; places.size() < kExtentsMax;) {
     Request request;
-    request.head().fm_start = at;
-    request.head().fm_length = std::numeric_limits<uint64_t>::max() - at;
-    request.head().fm_extent_count = kExtentsAtOnce;
+    fiemap head{};
+    head.fm_start = at;
+    head.fm_length = std::numeric_limits<uint64_t>::max() - at;
+    head.fm_extent_count = kExtentsAtOnce;
+    std::memcpy(request.bytes.data(), &head, sizeof head);
     if (::ioctl(fd.get(), FS_IOC_FIEMAP, request.bytes.data()) != 0) {
       return ErrnoError(errno, fmt::format("extents of inode {}", inode));
     }
     const size_t count = std::min<size_t>(request.head().fm_mapped_extents, kExtentsAtOnce);
     for (size_t i = 0; i < count; ++i) {
       const fiemap_extent extent = request.At(i);
-      if ((extent.fe_flags & kUntold) != 0 || extent.fe_length == 0) {
-        return std::optional<std::vector<ExtentPlace>>();
-      }
-      places.push_back({extent.fe_logical, extent.fe_physical, extent.fe_length,
-                        extent.fe_flags & ~kOfPosition});
+      ASSIGN(const std::optional<ExtentPlace> place, PlaceOf(fd.get(), extent));
+      if (!place) return untold;
+      places.push_back(*place);
       at = extent.fe_logical + extent.fe_length;
       if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return std::optional(std::move(places));
     }
     if (count < kExtentsAtOnce) return std::optional(std::move(places));
   }
-  return std::optional<std::vector<ExtentPlace>>();
+  return untold;
+}
+
+Result<std::optional<ExtentPlace>> DeviceExtents::PlaceOf(int file,
+                                                          const fiemap_extent& extent) const {
+  const std::optional<ExtentPlace> untold;
+  ExtentPlace place{extent.fe_logical, extent.fe_physical, extent.fe_length,
+                    extent.fe_flags & ~kOfPosition};
+  if ((extent.fe_flags & FIEMAP_EXTENT_DATA_INLINE) != 0) {
+    std::array<std::byte, kInlineBytesMax> content{};
+    if (extent.fe_logical != 0) return untold;
+    const ssize_t got = ::pread(file, content.data(), content.size(), 0);
+    if (got < 0 || static_cast<size_t>(got) == content.size()) return untold;
+    StreamDigest digest;
+    digest.Update(ConstBytes(content).first(static_cast<size_t>(got)));
+    const auto sum = digest.Finish();
+    std::memcpy(&place.place, sum.data(), sizeof place.place);
+    std::memcpy(&place.length, sum.data() + sizeof place.place, sizeof place.length);
+    return std::optional(place);
+  }
+  if ((extent.fe_flags & kUntold) != 0 || extent.fe_length == 0) return untold;
+  if (chunks_) {
+    const std::optional<uint64_t> on_device =
+        chunks_->PlaceOf(extent.fe_physical, extent.fe_length);
+    if (!on_device) return untold;
+    place.place = *on_device;
+  }
+  return std::optional(place);
 }
 
 }  // namespace mica::guest

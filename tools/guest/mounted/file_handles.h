@@ -27,7 +27,10 @@ class FileHandles {
   // Returns the inode of the entry `leaf`; empty when there is none. kUnsupported when it belongs
   // to another file system: a btrfs subvolume.
   Result<std::optional<uint64_t>> Learn(int directory, const std::string& leaf);
-  void Forget(uint64_t inode) { known_.erase(inode); }
+  // All that `other` knows, which is another mount of the same file system as it is now.
+  void LearnFrom(const FileHandles& other) {
+    known_.insert(other.known_.begin(), other.known_.end());
+  }
 
   // O_PATH, which is enough for what is no file and no directory. kNotFound for what was never
   // learned or is deleted.

@@ -9,10 +9,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <string_view>
+#include <cstring>
 
 namespace mica::guest {
 
@@ -121,7 +120,7 @@ Result<LoopDevice> AttachLoop(int file_fd) {
     loop_config config{};
     config.fd = static_cast<uint32_t>(file_fd);
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    std::ranges::copy(std::string_view("mica"), std::begin(config.info.lo_file_name));
+    std::memcpy(config.info.lo_file_name, "mica", sizeof "mica");
     if (::ioctl(device.fd.get(), LOOP_CONFIGURE, &config) == 0) return device;
     if (errno != EBUSY || attempt == kLoopAttempts) {
       return ErrnoError(errno, "configure " + device.path);

@@ -3,7 +3,8 @@
 // device on that file, a mount of the loop device. Each is a descriptor and has no name that others
 // see or that stays: when the process ends, however, the kernel takes them down.
 //
-// Needs root. Mounts: fsopen(2), fsmount(2); loop devices: loop(4), LOOP_CONFIGURE (Linux 5.8).
+// Needs root. Mounts: fsopen(2), fsmount(2) with MOUNT_ATTR_NOSYMFOLLOW (Linux 5.14); loop
+// devices: loop(4), LOOP_CONFIGURE.
 #pragma once
 
 #include <string>

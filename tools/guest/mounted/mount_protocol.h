@@ -6,18 +6,16 @@
 //
 //   operation        arguments                         result
 //   kAttach                                            session (u32); descriptor: /dev/fuse
-//   kMount           file system (text), write (u8)    root inode (u64)
+//   kMount           file system (text), write (u8),   root inode (u64)
+//                    session whose inodes it has (u32)
 //   kFile                                              descriptor: the volume as a file, to read
 //   kDetach
 //   kStat            inode                             object
 //   kLookup          directory, leaf                   inode; 0: none
-//   kList            directory, first entry            entries with objects; more (u8)
-//   kRead            inode, offset, length             bytes
-//   kStored          inode                             ranges
-//   kExtents         inode                             known (u8), places
-//   kCreate          directory, leaf, new object       inode
-//   kLink            directory, leaf, inode
-//   kRemove          directory, leaf
+//   kList            directory, first entry            entries (name, object, known (u8), places);
+//   more (u8) kRead            inode, offset, length             bytes kStored          inode
+//   ranges kExtents         inode                             known (u8), places kCreate directory,
+//   leaf, new object       inode kLink            directory, leaf, inode kRemove directory, leaf
 //   kRename          directory, leaf, directory, leaf
 //   kSetAttributes   inode, attributes
 //   kWrite           inode, offset, bytes

@@ -25,6 +25,7 @@ namespace mica::guest {
 namespace {
 
 constexpr size_t kSessionsMax = 256;
+constexpr size_t kListedPlacesMax = 8;
 constexpr std::string_view kFileSystems[] = {"xfs", "btrfs"};
 
 // One volume: first a file, then a tree.
@@ -108,6 +109,7 @@ class Service {
     MountRequest request;
     request.file_system = in.TakeText();
     const bool write = in.Take<uint8_t>() != 0;
+    const auto like = sessions_.find(in.Take<uint32_t>());
     const auto* const known = std::ranges::find(kFileSystems, request.file_system);
     if (!in.at_end() || known == std::end(kFileSystems) || session.tree) return Nonsense("a mount");
     if (write) request.access = MountAccess::kReadWrite;
@@ -125,6 +127,9 @@ class Service {
     StopRetries(request.device);
     session.loop.fd.Close();
     ASSIGN(session.tree, MountedTree::Open(std::move(root)));
+    if (like != sessions_.end() && like->second.tree) {
+      session.tree->handles().LearnFrom(like->second.tree->handles());
+    }
     session.extents = std::make_unique<DeviceExtents>(
         session.tree->handles(),
         session.is_btrfs ? ExtentPlaces::kOfChunks : ExtentPlaces::kOfDevice);
@@ -193,6 +198,7 @@ class Service {
       entries.PutText(session.listing[end].name);
       ASSIGN(const Object object, Stat(session, session.listing[end].inode));
       PutObject(object, entries);
+      TRY(PutListedPlaces(session, object, entries));
       ++end;
     }
     out.Put(end - begin);
@@ -203,6 +209,18 @@ class Service {
       session.listed = 0;
       session.listing.clear();
     }
+    return {};
+  }
+
+  // Of most files, whoever lists them asks next where they lie.
+  static Result<void> PutListedPlaces(Session& session, const Object& object, ByteWriter& out) {
+    std::optional<std::vector<ExtentPlace>> places;
+    if (object.kind == ObjectKind::kRegular && !session.writer) {
+      ASSIGN(places, session.extents->Of(object.id.inode));
+    }
+    const bool listed = places && places->size() <= kListedPlacesMax;
+    out.Put(static_cast<uint8_t>(listed ? 1 : 0));
+    if (listed) PutPlaces(*places, out);
     return {};
   }
 

@@ -43,6 +43,17 @@ Result<void> VolumeFile::Detach() {
 
 Result<std::unique_ptr<MountedView>> MountedView::Open(Mounter& mounter, const MountedPlace& place,
                                                        MountAccess access) {
+  return Mount(mounter, place, access, 0);
+}
+
+Result<std::unique_ptr<MountedView>> MountedView::OpenLike(Mounter& mounter,
+                                                           const MountedPlace& place,
+                                                           MountedView& like) {
+  return Mount(mounter, place, MountAccess::kReadWrite, like.volume().session());
+}
+
+Result<std::unique_ptr<MountedView>> MountedView::Mount(Mounter& mounter, const MountedPlace& place,
+                                                        MountAccess access, uint32_t like) {
   std::unique_ptr<MountedView> view(new MountedView(mounter.loop(), place));
   {
     SyncDevice device(mounter.loop(), view->pieces_);
@@ -54,7 +65,10 @@ Result<std::unique_ptr<MountedView>> MountedView::Open(Mounter& mounter, const M
   ASSIGN(view->file_, VolumeFile::Attach(mounter, bytes));
   const uint32_t session = view->file_->session();
   MountRequestWriter request(MountOperation::kMount);
-  request.Add(session).Add(KernelNameOf(place.kind)).Add(static_cast<uint8_t>(write ? 1 : 0));
+  request.Add(session)
+      .Add(KernelNameOf(place.kind))
+      .Add(static_cast<uint8_t>(write ? 1 : 0))
+      .Add(like);
   const Result<MountAnswer> mounted = mounter.Call(std::move(request));
   if (!mounted) {
     TRY(view->file_->Detach());

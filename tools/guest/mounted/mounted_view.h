@@ -53,6 +53,10 @@ class MountedView {
   // Borrows mounter and disk. Errors of ReadMountedSuperblock and MountDevice.
   static Result<std::unique_ptr<MountedView>> Open(Mounter& mounter, const MountedPlace& place,
                                                    MountAccess access);
+  // For writing, to be used with the inodes that `like` has listed: another view of the same volume
+  // as it is now.
+  static Result<std::unique_ptr<MountedView>> OpenLike(Mounter& mounter, const MountedPlace& place,
+                                                       MountedView& like);
 
   [[nodiscard]] RemoteTree& volume() noexcept { return *tree_; }
   // Of a volume that is mounted for writing.
@@ -64,6 +68,9 @@ class MountedView {
   Result<void> Close();
 
  private:
+  static Result<std::unique_ptr<MountedView>> Mount(Mounter& mounter, const MountedPlace& place,
+                                                    MountAccess access, uint32_t like);
+
   MountedView(EventLoop& loop, const MountedPlace& place)
       : loop_(loop), pieces_(place.disk, place.pieces) {}
 

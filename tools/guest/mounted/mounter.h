@@ -72,6 +72,7 @@ class RemoteTree final : public Volume {
   RemoteTree(Mounter& mounter, uint32_t session, uint64_t root, Keep keep)
       : mounter_(mounter), session_(session), root_(root), keep_(keep) {}
 
+  [[nodiscard]] uint32_t session() const noexcept { return session_; }
   [[nodiscard]] uint64_t root() const noexcept override { return root_; }
   Result<Object> Stat(uint64_t inode) override;
   Result<std::optional<uint64_t>> LookupIn(uint64_t directory, std::string_view leaf) override;
@@ -92,6 +93,7 @@ class RemoteTree final : public Volume {
   uint64_t root_;
   Keep keep_;
   // What has been listed, by inode.
+  std::unordered_map<uint64_t, std::vector<ExtentPlace>> places_;
   std::unordered_map<uint64_t, std::vector<DirectoryEntry>> listings_;
   std::unordered_map<uint64_t, Object> objects_;
 };

@@ -37,8 +37,8 @@ Error ObjectError(std::string_view what, uint64_t inode) {
   return ErrnoError(errno, fmt::format("{} of inode {}", what, inode));
 }
 
-// A path that leads to the object of a descriptor, for calls that refuse O_PATH. What it leads to
-// is not walked on from, so a symlink stays itself.
+// A path that leads to the object of a descriptor, for calls that refuse O_PATH. It is not walked
+// on from there, so a symlink stays itself.
 std::string PathOf(const UniqueFd& fd) {
   return fmt::format("/proc/self/fd/{}", fd.get());
 }
@@ -102,8 +102,7 @@ Result<void> WriteXattrs(const std::string& path, uint64_t inode,
   return {};
 }
 
-Result<fsxattr> ReadFsxattr(const FileHandles& handles, uint64_t inode) {
-  ASSIGN(const UniqueFd fd, handles.Open(inode, O_RDONLY));
+Result<fsxattr> ReadFsxattr(const UniqueFd& fd, uint64_t inode) {
   fsxattr facts{};
   if (::ioctl(fd.get(), FS_IOC_FSGETXATTR, &facts) != 0) return ObjectError("flags", inode);
   return facts;
@@ -120,8 +119,7 @@ uint32_t FlagsOf(const fsxattr& facts) {
 Result<void> WriteFsxattr(const FileHandles& handles, uint64_t inode, uint32_t flags,
                           std::optional<uint32_t> project_id) {
   ASSIGN(const UniqueFd fd, handles.Open(inode, O_RDONLY));
-  fsxattr facts{};
-  if (::ioctl(fd.get(), FS_IOC_FSGETXATTR, &facts) != 0) return ObjectError("flags", inode);
+  ASSIGN(fsxattr facts, ReadFsxattr(fd, inode));
   const uint32_t project = project_id.value_or(facts.fsx_projid);
   if (FlagsOf(facts) == (flags & CarriedFlags()) && facts.fsx_projid == project) return {};
   for (const FlagPair& pair : kFlags) {
@@ -146,7 +144,9 @@ uint32_t CarriedFlags() noexcept {
 }
 
 Result<Object> ReadObject(const FileHandles& handles, uint64_t inode) {
-  ASSIGN(const UniqueFd fd, handles.OpenPath(inode));
+  ASSIGN(const ObjectKind kind, handles.KindOf(inode));
+  ASSIGN(const UniqueFd fd,
+         HasFlags(kind) ? handles.Open(inode, O_RDONLY) : handles.OpenPath(inode));
   struct statx facts{};
   if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &facts) != 0) {
     return ObjectError("facts", inode);
@@ -174,8 +174,8 @@ Result<Object> ReadObject(const FileHandles& handles, uint64_t inode) {
     object.device_major = facts.stx_rdev_major;
     object.device_minor = facts.stx_rdev_minor;
   }
-  if (HasFlags(object.kind)) {
-    ASSIGN(const fsxattr extended, ReadFsxattr(handles, inode));
+  if (HasFlags(kind)) {
+    ASSIGN(const fsxattr extended, ReadFsxattr(fd, inode));
     object.attributes.flags = FlagsOf(extended);
     object.attributes.project_id = extended.fsx_projid;
   }
@@ -186,7 +186,8 @@ Result<Object> ReadObject(const FileHandles& handles, uint64_t inode) {
 Result<uint32_t> ReadFlags(const FileHandles& handles, uint64_t inode) {
   ASSIGN(const ObjectKind kind, handles.KindOf(inode));
   if (!HasFlags(kind)) return 0U;
-  ASSIGN(const fsxattr facts, ReadFsxattr(handles, inode));
+  ASSIGN(const UniqueFd fd, handles.Open(inode, O_RDONLY));
+  ASSIGN(const fsxattr facts, ReadFsxattr(fd, inode));
   return FlagsOf(facts);
 }
 

@@ -9,7 +9,7 @@ namespace mica::guest {
 
 namespace {
 
-constexpr size_t kEntryBytesMin = 60;
+constexpr size_t kEntryBytesMin = 61;
 
 Error BadAnswer() {
   return {Errc::kIo, "an answer of the mounter process that cannot be understood"};
@@ -50,6 +50,7 @@ Result<std::vector<DirectoryEntry>> RemoteTree::List(uint64_t directory) {
       std::optional<Object> object = TakeObject(in);
       if (!object) return BadAnswer();
       entries.push_back({std::move(name), object->id.inode, object->kind});
+      if (in.Take<uint8_t>() != 0) places_.insert_or_assign(object->id.inode, TakePlaces(in));
       if (keep_ == Keep::kListings) objects_.insert_or_assign(object->id.inode, *std::move(object));
     }
     more = in.Take<uint8_t>() != 0;
@@ -83,6 +84,8 @@ Result<std::vector<ByteRange>> RemoteTree::StoredRanges(uint64_t inode) {
 }
 
 Result<std::optional<std::vector<ExtentPlace>>> RemoteTree::Extents(uint64_t inode) {
+  const auto kept = places_.find(inode);
+  if (kept != places_.end()) return std::optional(kept->second);
   ASSIGN(const MountAnswer answer, mounter_.Call(Request(MountOperation::kExtents).Add(inode)));
   ByteReader in = answer.reader();
   std::optional<std::vector<ExtentPlace>> places;

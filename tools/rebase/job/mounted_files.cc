@@ -41,6 +41,7 @@ class PlaceComparison {
 
  private:
   [[nodiscard]] bool IsTouched(const ExtentPlace& place) const {
+    if ((place.flags & FIEMAP_EXTENT_DATA_INLINE) != 0) return false;  // told by a digest
     const auto first = std::ranges::upper_bound(touched_, place.place, {}, &ByteRange::end);
     return first != touched_.end() && first->offset < place.place + place.length;
   }
@@ -139,11 +140,9 @@ Result<const VolumeDiff*> MountedFiles::DiffTheirs() {
 
 Result<guest::ApplyResult> MountedFiles::Apply(ImageChain& result, const guest::Plan& plan,
                                                const guest::ApplyOptions& options) {
+  ASSIGN(const guest::WalkTree names, guest::WalkTree::Read(target_->volume()));
   ASSIGN(const std::unique_ptr<MountedView> view,
-         MountedView::Open(mounter_, {result, pair_.target, pair_.kind},
-                           guest::MountAccess::kReadWrite));
-  // Makes its objects known to the mounter, too.
-  ASSIGN(const guest::WalkTree names, guest::WalkTree::Read(view->volume()));
+         MountedView::OpenLike(mounter_, {result, pair_.target, pair_.kind}, *target_));
   Result<guest::ApplyResult> applied =
       guest::ApplyPlanTo({view->volume(), view->writer(), names}, plan, ours_->volume(), options);
   const Result<void> closed = view->Close();
