@@ -191,6 +191,8 @@ def measure(bench):
              ("listing of both disks, warm / cold", seconds(*listings[1:])),
              ("safe `qemu-img rebase`, warm / cold (the patch is lost)", seconds(*qemu)),
              ("that / whole rebase, warm / cold", f"{qemu[0] / warm['whole']:.0f} / {qemu[1] / cold['whole']:.0f}")]
+    for name, value in rows:  # so that a later failure does not take them along
+        print(f"  {name}: {value}", file=sys.stderr, flush=True)
     return rows
 
 
