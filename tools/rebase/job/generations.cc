@@ -24,12 +24,23 @@ Async<bool> Exists(Host& host, path name) {
   co_return stat.error();
 }
 
-// The highest number in use, 0 when there is none. Lower ones may have been deleted.
+// Whether both are names of one file: what an exchange leaves that was interrupted half-way.
+Async<bool> SameFile(Host& host, path one, path other) {
+  const Result<FileStat> a = co_await host.Stat(one);
+  const Result<FileStat> b = co_await host.Stat(other);
+  co_return a && b && a->id == b->id;
+}
+
+// The highest number in use, 0 when there is none. Lower ones may have been deleted. A second name
+// of `vm` itself is not in use.
 Async<uint32_t> Highest(Host& host, path vm, std::string_view what) {
   uint32_t highest = 0;
   for (uint32_t number = 1; number <= kGenerationsMax; ++number) {
-    CO_ASSIGN(const bool exists, co_await Exists(host, Numbered(vm, what, number)));
-    if (exists) highest = number;
+    const path name = Numbered(vm, what, number);
+    CO_ASSIGN(const bool exists, co_await Exists(host, name));
+    if (!exists) continue;
+    CO_ASSIGN(const bool same, co_await SameFile(host, vm, name));
+    if (!same) highest = number;
   }
   co_return highest;
 }
@@ -59,7 +70,8 @@ path DirectoryOf(const path& file) {
 // or the new one under `vm` and the old one under `kept`.
 Async<void> Exchange(Host& host, path vm, path incoming, path kept) {
   const path directory = DirectoryOf(vm);
-  CO_TRY(co_await host.Link(vm, kept));
+  CO_ASSIGN(const bool linked, co_await SameFile(host, vm, kept));
+  if (!linked) CO_TRY(co_await host.Link(vm, kept));
   CO_TRY(co_await host.SyncDirectory(directory));
   Result<void> renamed = co_await host.Rename(incoming, vm);
   if (!renamed) {

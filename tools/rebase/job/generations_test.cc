@@ -42,6 +42,19 @@ TEST(Generations, SwitchKeepsTheOldAndRollBackKeepsTheNew) {
   EXPECT_EQ(SyncWait(loop, RollBack(host, kVm)).error().code, Errc::kNotFound);
 }
 
+TEST(Generations, AnInterruptedSwitchIsNoGeneration) {
+  MemoryLoop loop;
+  MemoryHost host(loop);
+  Make(host, kVm, "v1");
+  ASSERT_TRUE(SyncWait(loop, host.Link(kVm, "pool/vm.mica.before-1")).has_value());
+  EXPECT_EQ(SyncWait(loop, LastBackup(host, kVm)).error().code, Errc::kNotFound);
+  Make(host, kPrepared, "v2");
+  EXPECT_EQ(SyncWait(loop, SwitchTo(host, kVm, kPrepared)).value(), "pool/vm.mica.before-1");
+  EXPECT_EQ(Text(host, kVm), "v2");
+  EXPECT_EQ(Text(host, "pool/vm.mica.before-1"), "v1");
+  EXPECT_EQ(Text(host, "pool/vm.mica.before-2"), "(none)");
+}
+
 TEST(Generations, CountOnFromTheHighestThatIsKept) {
   MemoryLoop loop;
   MemoryHost host(loop);
