@@ -23,7 +23,7 @@ import harness  # noqa: E402
 import tree  # noqa: E402
 from guest_boot import boot  # noqa: E402
 from harness import Server, mica, run  # noqa: E402
-from mounts import PARTITION_OFFSET, Export, Mounted, copy_disk  # noqa: E402
+from mounts import PARTITION_OFFSET, Export, copy_disk, mounted_volumes  # noqa: E402
 
 CHECK_SCRIPT = """#!/bin/bash
 # Each line opens the console anew: the login program hangs up whoever has it open when it starts.
@@ -64,6 +64,7 @@ class Pair(harness.TestCase):
     units = ()  # services that have to be active in the booted guest
     programs = ()  # commands that have to end with status 0 in the result
     conflicts = ()  # paths that a person has to look at, and no others
+    volumes = ((PARTITION_OFFSET, ""),)  # offset and mount point, the root directory first
 
     def patch(self, guest):
         """What the administrator does with a copy of the golden disk."""
@@ -75,6 +76,10 @@ class Pair(harness.TestCase):
 
     # --- The story.
 
+    def make_golden(self):
+        """The disk that both sides start from."""
+        return f"{DIRECTORY}/v1.raw"
+
     def setUp(self):
         super().setUp()
         # Beside the golden disk: these disks are large, and masters are named from the delta.
@@ -82,6 +87,8 @@ class Pair(harness.TestCase):
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
         self.clock = time.monotonic()
+        self.assertTrue(os.path.exists(f"{DIRECTORY}/v1.raw"), "pairs_master.py makes the golden disk")
+        self.golden = self.make_golden()
 
     def forget_disks(self):
         """Of a pair that is good; those of a failed one stay until the next run."""
@@ -97,15 +104,24 @@ class Pair(harness.TestCase):
     def make_side(self, name, change):
         """A changed copy of the golden disk."""
         disk = self.path(f"{name}.raw")
-        copy_disk(f"{DIRECTORY}/v1.raw", disk)
-        with Mounted(disk, "nobarrier") as root:
+        copy_disk(self.golden, disk)
+        with mounted_volumes(disk, self.volumes, "nobarrier") as root:
             guest = debian.Guest(root, self.path(f"{name}.log"))
             change(guest)
             side = Side(guest)
-        with Mounted(disk, "ro") as root:
-            side.tree = tree.scan(root)
+        side.tree = self.scan(disk)
         self.lap(f"made {name}")
         return side
+
+    def scan(self, disk):
+        """All paths; inode numbers are made different on different volumes, because they tell what is moved."""
+        with mounted_volumes(disk, self.volumes, "ro") as root:
+            entries = tree.scan(root)
+        for number, (_, path) in enumerate(self.volumes[1:], 1):
+            for name in entries:
+                if name.startswith(path + "/"):
+                    entries[name] = entries[name]._replace(inode=entries[name].inode + (number << 32))
+        return entries
 
     def own_everything(self, guest):
         """The owner's own work, and what each machine has: an account, data, a service that tells at boot."""
@@ -118,8 +134,7 @@ class Pair(harness.TestCase):
         self.own(guest)
 
     def test_pair(self):
-        self.assertTrue(os.path.exists(f"{DIRECTORY}/v1.raw"), "pairs_master.py makes the golden disk")
-        with Mounted(f"{DIRECTORY}/v1.raw", "ro") as root:
+        with mounted_volumes(self.golden, self.volumes, "ro") as root:
             self.base = debian.Guest(root, self.path("base.log")).packages()
         self.theirs = self.make_side("v2", self.patch)
         self.ours = self.make_side("ours", self.own_everything)
@@ -128,7 +143,7 @@ class Pair(harness.TestCase):
         self.lap(f"packages changed by the patch {len(changed[0])}, by the VM {len(changed[1])}, "
                  f"by both {len(changed[0] & changed[1])}")
         mica("seal", self.path("v2.raw"))
-        mica("convert", "-f", "raw", "-O", "mica", "-b", f"{DIRECTORY}/v1.raw", self.path("ours.raw"),
+        mica("convert", "-f", "raw", "-O", "mica", "-b", self.golden, self.path("ours.raw"),
              self.path("vm.mica"))
         os.unlink(self.path("ours.raw"))
         self.lap("sealed and converted")
@@ -148,17 +163,18 @@ class Pair(harness.TestCase):
         self.records = tree.reported_paths(self.path("report.jsonl"))
         self.assertEqual(sorted(record["path"] for record in self.report
                                 if record.get("severity") in ("warn", "error", "block")), sorted(self.conflicts))
-        self.lap(f"rebased: {self.summary['counts']}; {self.summary['partition_1']}")
+        self.lap(f"rebased: {self.summary['counts']}; " + ", ".join(
+            value for name, value in self.summary.items() if name.startswith("partition_")))
 
     # --- The judges.
 
     def judge_disk(self):
         """e2fsck, and every path of the four trees."""
         with Export(self.path("vm.mica"), self.directory) as disk:
-            run("e2fsck", "-fn", f"{disk}?offset={PARTITION_OFFSET}")
-            with Mounted(disk, "ro") as root:
-                result = tree.scan(root)
-        base = tree.load(f"{DIRECTORY}/v1.tree")
+            for offset, _ in self.volumes:
+                run("e2fsck", "-fn", f"{disk}?offset={offset}")
+            result = self.scan(disk)
+        base = tree.load(f"{DIRECTORY}/v1.tree") if len(self.volumes) == 1 else self.scan(self.golden)
         problems, counts = judges.nothing_lost((base, self.ours.tree, self.theirs.tree, result),
                                                self.path("report.jsonl"))
         self.assertEqual(problems, [])
@@ -167,7 +183,7 @@ class Pair(harness.TestCase):
     def judge_root(self, changed):
         """In a copy: programs that are tried write files."""
         mica("convert", "-O", "raw", self.path("vm.mica"), self.path("result.raw"))
-        with Mounted(self.path("result.raw"), "nobarrier") as root:
+        with mounted_volumes(self.path("result.raw"), self.volumes, "nobarrier") as root:
             guest = debian.Guest(root, self.path("result.log"))
             self.judge_packages(guest, changed)
             for command in self.programs:
@@ -276,12 +292,34 @@ class Release(Pair):
 
 
 class Divergent(Pair):
-    """Both sides install packages: some of both in other versions, accounts with the same numbers, alternatives."""
+    """Both sides install packages: some of both in other versions, accounts with the same numbers, alternatives.
+    /var is a volume of its own, so packages have their records on another one than their files."""
 
+    volumes = ((PARTITION_OFFSET, ""), (1400 << 20, "var"))
     units = ("ssh", "nginx", "memcached", "redis-server", "chrony", "mosquitto")
     programs = ("mkdir -p /run/sshd && sshd -t", "nginx -t", "memcached --version", "redis-server --version",
                 "chronyd --version", "jq --version", "host -V", "awk 'BEGIN { exit 0 }'", "nano --version",
                 "ed --version", "editor --version", "gawk --version", "original-awk --version")
+
+    def make_golden(self):
+        disk = harness.make_raw(self.path("v1.raw"), 2 << 30)
+        starts = [offset // 512 for offset, _ in self.volumes]
+        run("sfdisk", "--quiet", disk, input=f"label: gpt\nstart={starts[0]}, size={starts[1] - starts[0]}, type=linux\n"
+                                             f"start={starts[1]}, type=linux\n")
+        sizes = [starts[1] - starts[0], (2 << 30) // 512 - starts[1] - 2048]
+        for (offset, _), sectors in zip(self.volumes, sizes):
+            run("mkfs.ext4", "-q", "-F", "-E", f"offset={offset},lazy_itable_init=0,lazy_journal_init=0", disk,
+                f"{sectors // 2}k")
+        with mounted_volumes(disk, self.volumes[:1], "nobarrier") as root:
+            os.mkdir(f"{root}/var")
+        with mounted_volumes(f"{DIRECTORY}/v1.raw", ((PARTITION_OFFSET, ""),), "ro") as old:
+            with mounted_volumes(disk, self.volumes, "nobarrier") as root:
+                run("cp", "-a", f"{old}/.", root)
+                with open(f"{root}/etc/fstab", "w", encoding="ascii") as file:
+                    file.write("/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 /var ext4 defaults 0 2\n")
+        mica("seal", disk)
+        self.lap("made a golden disk with /var of its own")
+        return disk
 
     def patch(self, guest):
         guest.use_archives(*debian.archives())

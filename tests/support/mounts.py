@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """File systems of disks, mounted by the kernel; needs root and loop devices."""
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -12,13 +13,14 @@ PARTITION_OFFSET = 1 << 20
 
 
 class Mounted:
-    """A disk file's partition, mounted, or what lies at another offset; a context that gives the mount point."""
+    """What lies in a disk file at an offset, mounted; a context that gives the mount point, a new one unless `at` is
+    given."""
 
-    def __init__(self, disk, *options, offset=PARTITION_OFFSET):
-        self.disk, self.options, self.offset = disk, options, offset
+    def __init__(self, disk, *options, offset=PARTITION_OFFSET, at=None):
+        self.disk, self.options, self.offset, self.at = disk, options, offset, at
 
     def __enter__(self):
-        self.root = tempfile.mkdtemp(prefix="mica-mnt-")
+        self.root = self.at or tempfile.mkdtemp(prefix="mica-mnt-")
         self.loop = run("losetup", "--find", "--show", "--offset", self.offset, self.disk).stdout.strip()
         try:
             run("mount", "-o", ",".join(("noatime", *self.options)), self.loop, self.root)
@@ -31,7 +33,8 @@ class Mounted:
         run("umount", self.root)
         run("losetup", "--detach", self.loop)
         self.wait_until_free()
-        os.rmdir(self.root)
+        if self.at is None:
+            os.rmdir(self.root)
 
     def wait_until_free(self):
         """Another process's mount namespace can hold the file system a little longer; until it is gone
@@ -41,6 +44,16 @@ class Mounted:
                 return
             time.sleep(0.02)
         raise AssertionError(f"{self.loop} stays attached")
+
+
+@contextlib.contextmanager
+def mounted_volumes(disk, volumes, *options):
+    """A guest's volumes, (offset, mount point) each, the root directory first; gives where that is."""
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(Mounted(disk, *options, offset=volumes[0][0]))
+        for offset, path in volumes[1:]:
+            stack.enter_context(Mounted(disk, *options, offset=offset, at=os.path.join(root, path)))
+        yield root
 
 
 class Export:

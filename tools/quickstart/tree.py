@@ -36,9 +36,10 @@ def digest_of(path):
 
 def content_of(path, info, kind, digests):
     if kind == "file":
-        if info.st_ino not in digests:  # one digest for all names of a file
-            digests[info.st_ino] = f"{info.st_size} {digest_of(path)}"
-        return digests[info.st_ino]
+        file = (info.st_dev, info.st_ino)
+        if file not in digests:  # one digest for all names of a file
+            digests[file] = f"{info.st_size} {digest_of(path)}"
+        return digests[file]
     if kind == "symlink":
         return os.fsdecode(os.readlink(path))
     if kind in ("char", "block"):
