@@ -37,7 +37,7 @@ void AddCommonOptions(CLI::App& app, CommonOptions& options) {
          "Show progress on stderr: a bar on a terminal, else a line a second")
       ->group(kGroup);
   app.add_option_function<std::string>("--io", choose_engine, "How files are read and written")
-      ->type_name("auto|uring|aio|pread")
+      ->type_name("auto|uring|aio|pread|blocking")
       ->group(kGroup);
 }
 

@@ -271,7 +271,7 @@ Result<ExitStatus> RunWorker(Context& context, std::string_view text) {
 
 SelfProcessRequest WorkerProcess(const WorkerRequest& request, IoEngineKind io) {
   SelfProcessRequest process;
-  process.arguments = {"worker", io == IoEngineKind::kAio ? "--io=aio" : "--io=pread"};
+  process.arguments = {"worker", io == IoEngineKind::kAio ? "--io=aio" : "--io=blocking"};
   process.input = ToJson(request).dump(-1, ' ', false, Json::error_handler_t::replace);
   process.output_bytes_max = size_t{1} << 30;
   return process;

@@ -47,6 +47,11 @@ PreadEngine::~PreadEngine() {
 }
 
 void PreadEngine::Submit(IoOp& op) {
+  if (use_ == PreadThreads::kNone) {
+    op.result = Perform(op);
+    loop_.Post(op.waiter);
+    return;
+  }
   bool start_thread = false;
   {
     const std::lock_guard lock(mutex_);

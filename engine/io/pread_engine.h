@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PreadEngine: blocking system calls on a small pool of threads. Works everywhere; also serves the
-// libaio engine for what libaio does not do asynchronously.
+// PreadEngine: blocking system calls, on a small pool of threads or on the loop's own. Works
+// everywhere; also serves the libaio engine for what libaio does not do asynchronously.
 #pragma once
 
 #include <condition_variable>
@@ -13,13 +13,20 @@
 
 namespace mica {
 
+enum class PreadThreads : uint8_t {
+  kPool,
+  kNone,  // everything else on the loop waits: for programs that do one thing at a time, as a
+          // thread costs several times what a read from the page cache does
+};
+
 // Threads start with the first operations. The loop must outlive the engine; no operation may be in
 // flight when it is destroyed.
 class PreadEngine final : public IoEngine {
  public:
   static constexpr size_t kThreadsMax = 8;
 
-  explicit PreadEngine(EventLoop& loop) : loop_(loop) {}
+  explicit PreadEngine(EventLoop& loop, PreadThreads use = PreadThreads::kPool)
+      : loop_(loop), use_(use) {}
   ~PreadEngine() override;
 
   void Submit(IoOp& op) override;
@@ -31,6 +38,7 @@ class PreadEngine final : public IoEngine {
   void Drain();
 
   EventLoop& loop_;
+  PreadThreads use_;
   std::vector<std::thread> threads_;
   std::mutex mutex_;  // guards the rest
   std::condition_variable work_;

@@ -17,21 +17,24 @@ namespace {
 
 class PreadRuntime final : public Runtime {
  public:
-  explicit PreadRuntime(std::unique_ptr<EpollLoop> loop)
-      : loop_(std::move(loop)), threads_(*loop_), host_(*loop_, {threads_, threads_}) {}
+  PreadRuntime(std::unique_ptr<EpollLoop> loop, PreadThreads use)
+      : loop_(std::move(loop)), use_(use), calls_(*loop_, use), host_(*loop_, {calls_, calls_}) {}
 
-  static Result<std::unique_ptr<Runtime>> Make() {
+  static Result<std::unique_ptr<Runtime>> Make(PreadThreads use) {
     ASSIGN(std::unique_ptr<EpollLoop> loop, EpollLoop::Create());
-    return std::make_unique<PreadRuntime>(std::move(loop));
+    return std::make_unique<PreadRuntime>(std::move(loop), use);
   }
 
   [[nodiscard]] EventLoop& loop() noexcept override { return *loop_; }
   [[nodiscard]] Host& host() noexcept override { return host_; }
-  [[nodiscard]] IoEngineKind engine() const noexcept override { return IoEngineKind::kPread; }
+  [[nodiscard]] IoEngineKind engine() const noexcept override {
+    return use_ == PreadThreads::kNone ? IoEngineKind::kBlocking : IoEngineKind::kPread;
+  }
 
  private:
   std::unique_ptr<EpollLoop> loop_;
-  PreadEngine threads_;
+  PreadThreads use_;
+  PreadEngine calls_;
   PosixHost host_;
 };
 
@@ -85,7 +88,9 @@ Result<std::unique_ptr<Runtime>> Make(IoEngineKind kind) {
     case IoEngineKind::kAio:
       return AioRuntime::Make();
     case IoEngineKind::kPread:
-      return PreadRuntime::Make();
+      return PreadRuntime::Make(PreadThreads::kPool);
+    case IoEngineKind::kBlocking:
+      return PreadRuntime::Make(PreadThreads::kNone);
     case IoEngineKind::kAuto:
       break;
   }
@@ -116,17 +121,20 @@ std::string_view IoEngineName(IoEngineKind kind) noexcept {
       return "aio";
     case IoEngineKind::kPread:
       return "pread";
+    case IoEngineKind::kBlocking:
+      return "blocking";
   }
   return "unknown";
 }
 
 Result<IoEngineKind> ParseIoEngine(std::string_view name) {
-  for (const IoEngineKind kind :
-       {IoEngineKind::kAuto, IoEngineKind::kUring, IoEngineKind::kAio, IoEngineKind::kPread}) {
+  for (const IoEngineKind kind : {IoEngineKind::kAuto, IoEngineKind::kUring, IoEngineKind::kAio,
+                                  IoEngineKind::kPread, IoEngineKind::kBlocking}) {
     if (IoEngineName(kind) == name) return kind;
   }
-  return Error{Errc::kInvalidArgument,
-               fmt::format("unknown I/O engine \"{}\": expected auto, uring, aio or pread", name)};
+  return Error{
+      Errc::kInvalidArgument,
+      fmt::format("unknown I/O engine \"{}\": expected auto, uring, aio, pread or blocking", name)};
 }
 
 }  // namespace mica

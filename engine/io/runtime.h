@@ -10,10 +10,11 @@
 namespace mica {
 
 enum class IoEngineKind : uint8_t {
-  kAuto,   // the first of the following that works here
-  kUring,  // io_uring
-  kAio,    // libaio for direct I/O, threads for the rest
-  kPread,  // threads
+  kAuto,      // the first of the following that works here
+  kUring,     // io_uring
+  kAio,       // libaio for direct I/O, threads for the rest
+  kPread,     // threads
+  kBlocking,  // the loop's own thread; never chosen by kAuto
 };
 
 // Made and used on one thread. Files and tasks must be gone before it is destroyed.
@@ -33,7 +34,7 @@ class Runtime {
 // kUnsupported, with the reason, when the named engine does not work here.
 Result<std::unique_ptr<Runtime>> MakePosixRuntime(IoEngineKind kind);
 
-// "auto", "uring", "aio", "pread": the values of --io.
+// "auto", "uring", "aio", "pread", "blocking": the values of --io.
 std::string_view IoEngineName(IoEngineKind kind) noexcept;
 Result<IoEngineKind> ParseIoEngine(std::string_view name);
 

@@ -64,8 +64,8 @@ TEST(IoEngineChoiceDeathTest, AForcedEngineThatIsMissingIsAClearError) {
 }
 
 TEST(IoEngineChoice, NamesAreReadBack) {
-  for (const IoEngineKind kind :
-       {IoEngineKind::kAuto, IoEngineKind::kUring, IoEngineKind::kAio, IoEngineKind::kPread}) {
+  for (const IoEngineKind kind : {IoEngineKind::kAuto, IoEngineKind::kUring, IoEngineKind::kAio,
+                                  IoEngineKind::kPread, IoEngineKind::kBlocking}) {
     EXPECT_EQ(ParseIoEngine(IoEngineName(kind)).value(), kind);
   }
   const Result<IoEngineKind> unknown = ParseIoEngine("threads");

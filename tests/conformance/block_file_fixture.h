@@ -30,6 +30,7 @@ inline constexpr HostCase kEveryHost[] = {
     {"memory_delays", true, IoEngineKind::kAuto, true, true},
     {"pread", false, IoEngineKind::kPread, false},
     {"pread_direct", false, IoEngineKind::kPread, true},
+    {"blocking", false, IoEngineKind::kBlocking, false},
     {"aio", false, IoEngineKind::kAio, false},
     {"aio_direct", false, IoEngineKind::kAio, true},
     {"uring", false, IoEngineKind::kUring, false},

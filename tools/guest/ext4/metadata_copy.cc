@@ -15,7 +15,7 @@ namespace mica::guest {
 namespace {
 
 constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
-constexpr uint64_t kPieceBytes = 4096;
+constexpr size_t kPieceBytes = 4096;
 
 class Collector {
  public:
@@ -173,15 +173,26 @@ Result<void> WriteAt(int fd, uint64_t offset, ConstBytes data) {
 }
 
 // Leaves holes for pieces of zeroes.
+Result<void> WriteStored(int fd, uint64_t offset, ConstBytes data) {
+  const auto is_stored = [&](size_t at) {
+    return at < data.size() && !IsZero(data.subspan(at, std::min(kPieceBytes, data.size() - at)));
+  };
+  for (size_t at = 0; at < data.size();) {
+    size_t end = at;
+    while (is_stored(end)) end += kPieceBytes;
+    end = std::min(end, data.size());
+    if (end != at) TRY(WriteAt(fd, offset + at, data.subspan(at, end - at)));
+    at = end + kPieceBytes;  // the piece there is none of, or not stored
+  }
+  return {};
+}
+
 Result<void> CopyRange(SyncDevice& device, ByteRange range, int fd) {
   std::vector<std::byte> chunk(std::min(range.length, kChunkBytes));
   while (!range.empty()) {
     const Bytes part = Bytes(chunk).first(std::min<uint64_t>(chunk.size(), range.length));
     TRY(device.Read(range.offset, part));
-    for (size_t at = 0; at < part.size(); at += kPieceBytes) {
-      const Bytes piece = part.subspan(at, std::min<size_t>(kPieceBytes, part.size() - at));
-      if (!IsZero(piece)) TRY(WriteAt(fd, range.offset + at, piece));
-    }
+    TRY(WriteStored(fd, range.offset, part));
     range = RangeBetween(range.offset + part.size(), range.end());
   }
   return {};
@@ -189,20 +200,20 @@ Result<void> CopyRange(SyncDevice& device, ByteRange range, int fd) {
 
 }  // namespace
 
-Result<MetadataCopy> CopyMetadata(SyncDevice& device, Ext4Volume& volume, int fd) {
+Result<std::vector<ByteRange>> FindMetadata(SyncDevice& device, Ext4Volume& volume) {
   const uint64_t block_bytes = volume.fs()->blocksize;
-  const uint64_t size = ext2fs_blocks_count(volume.fs()->super) * block_bytes;
-  if (::ftruncate(fd, static_cast<off_t>(size)) != 0) {
-    return ErrnoError(errno, "making the copy for the file system check");
-  }
   Collector collector(device, volume);
   TRY(collector.Run());
-  MetadataCopy copy;
-  for (const ByteRange& range : collector.TakeRanges()) {
-    TRY(CopyRange(device, {range.offset * block_bytes, range.length * block_bytes}, fd));
-    copy.bytes_copied += range.length * block_bytes;
+  std::vector<ByteRange> ranges = collector.TakeRanges();
+  for (ByteRange& range : ranges) {
+    range = {range.offset * block_bytes, range.length * block_bytes};
   }
-  return copy;
+  return ranges;
+}
+
+Result<void> CopyRanges(SyncDevice& device, const std::vector<ByteRange>& ranges, int fd) {
+  for (const ByteRange& range : ranges) TRY(CopyRange(device, range, fd));
+  return {};
 }
 
 }  // namespace mica::guest
