@@ -41,9 +41,17 @@ Result<CheckReport> CheckMounted(Mounter& mounter, BlockDevice& volume, VolumeKi
     request.inherited_fd = file.get();
     request.arguments = ProgramFor(kind, fmt::format("/proc/self/fd/{}", ChildRequest::kChildFd));
     request.timeout = CheckOptions().timeout;
-    ASSIGN(ChildResult result, RunBeside(mounter.loop(), request));
-    report.clean = result.exit_status == 0;
-    report.text = std::move(result.output);
+    Result<ChildResult> result = RunBeside(mounter.loop(), request);
+    if (!result && result.error().code == Errc::kNotFound) {
+      return Error{Errc::kNotFound,
+                   fmt::format("{}; it checks what was made: install {}, or leave the check out "
+                               "with --skip-check",
+                               result.error().message,
+                               kind == VolumeKind::kXfs ? "xfsprogs" : "btrfs-progs")};
+    }
+    TRY(result);
+    report.clean = result->exit_status == 0;
+    report.text = std::move(result->output);
   }
   TRY(served->Detach());
   return report;
