@@ -425,6 +425,29 @@ class Volumes:
             self.check_equal(self.tree(vm), expected)
         self.check_nothing_is_left()
 
+    def test_a_file_system_that_gets_full(self):
+        self.prepare(lambda root: put(root, "mine", b"m" * (130 * MIB)),
+                     lambda root: put(root, "theirs", b"t" * (130 * MIB)))
+        before = self.digest(self.vm)
+        self.assertIn("has no room for what the VM adds", self.rebase(status=7).stderr)
+        self.assertEqual(self.digest(self.vm), before)
+        self.check_nothing_is_left()
+
+    def test_a_damaged_master_is_told_from_an_error_of_the_kernel(self):
+        """What the kernel calls an I/O error is told with the name of the image."""
+        words = bytes(range(1, 251)) * 400
+        self.prepare(lambda root: put(root, "marked", "mine"), lambda root: put(root, "marked", words))
+        sealed_at = os.stat(self.v2).st_mtime_ns
+        with open(self.v2, "r+b") as file:
+            at = file.read().index(words[:4000])
+            file.seek(at + 100)
+            file.write(b"damage")
+        os.utime(self.v2, ns=(sealed_at, sealed_at))
+        said = self.rebase(status=1).stderr
+        self.assertIn("does not match its checksum", said)
+        self.assertNotIn("Input/output error", said)
+        self.check_nothing_is_left()
+
     def test_only_root_may(self):
         self.prepare(change_ours, change_theirs)
         for path in (self.directory, self.v1, self.v2, self.vm):

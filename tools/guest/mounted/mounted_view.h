@@ -27,6 +27,10 @@ class VolumeFile {
   ~VolumeFile();
 
   [[nodiscard]] uint32_t session() const noexcept { return session_; }
+  // The first error of the device, while it is attached.
+  [[nodiscard]] std::optional<Error> failed() const {
+    return file_ ? file_->failed() : std::nullopt;
+  }
   // The file itself, to be read; close it before Detach.
   Result<UniqueFd> Open();
   // Unmounts, and waits until nobody has the bytes any more. Errors of the file system's last
@@ -64,6 +68,8 @@ class MountedView {
   [[nodiscard]] const MountedSuperblock& superblock() const noexcept { return superblock_; }
   // What the replay changed, relative to the volume, in order.
   [[nodiscard]] std::vector<ByteRange> replayed() const;
+  // Why the kernel speaks of I/O errors, where it does.
+  [[nodiscard]] std::optional<Error> failed() const { return file_->failed(); }
   // Unmounts; of a volume that was written, everything is on the disk afterwards.
   Result<void> Close();
 

@@ -61,12 +61,22 @@ void AddReplayed(const MountedView& view, std::vector<ByteRange>& to) {
   to.insert(to.end(), replayed.begin(), replayed.end());
 }
 
+// The cause of an error, where the kernel has none to tell.
+template <class T>
+Result<T> Explained(Result<T> result, const MountedView& before, const MountedView& after) {
+  if (result) return result;
+  for (const MountedView* const view : {&before, &after}) {
+    if (const std::optional<Error> cause = view->failed()) return *cause;
+  }
+  return result;
+}
+
 Result<VolumeDiff> DiffViews(MountedView& before, MountedView& after,
                              std::vector<ByteRange> touched) {
   guest::WalkOptions options;
   if (!SameFileSystem(before, after)) {
     options.match = guest::MatchBy::kPath;
-    return DiffByWalk(before.volume(), after.volume(), options);
+    return Explained(DiffByWalk(before.volume(), after.volume(), options), before, after);
   }
   AddReplayed(before, touched);
   AddReplayed(after, touched);
@@ -74,7 +84,7 @@ Result<VolumeDiff> DiffViews(MountedView& before, MountedView& after,
   options.same_content = [&places](uint64_t old_inode, uint64_t new_inode) {
     return places.AreSame(old_inode, new_inode);
   };
-  return DiffByWalk(before.volume(), after.volume(), options);
+  return Explained(DiffByWalk(before.volume(), after.volume(), options), before, after);
 }
 
 class MountedResult final : public ResultFiles {
@@ -146,8 +156,11 @@ Result<guest::ApplyResult> MountedFiles::Apply(ImageChain& result, const guest::
   Result<guest::ApplyResult> applied =
       guest::ApplyPlanTo({view->volume(), view->writer(), names}, plan, ours_->volume(), options);
   const Result<void> closed = view->Close();
-  TRY(applied);
-  TRY(closed);
+  TRY(closed);  // first: an error of the host's is the cause of the guest's
+  if (!applied && applied.error().code == Errc::kNoSpace) {
+    return std::move(applied).error().WithContext(
+        "the file system of the new master has no room for what the VM adds");
+  }
   return applied;
 }
 
