@@ -45,7 +45,7 @@ Async<std::shared_ptr<Layer>> OpenHead(Host& host, std::filesystem::path path,
   }
   LayerOpenOptions open;
   open.writable = options.writable;
-  open.direct = options.writable;
+  open.direct = options.writable && !options.buffered;
   open.snapshot = options.snapshot;
   open.cache_limit = options.parents->map_limit();
   open.lock = options.writable ? FileLock::kExclusive : FileLock::kShared;

@@ -16,6 +16,8 @@ struct OpenChainOptions {
   bool writable = false;
   std::optional<std::string> format;  // of the head; probed when empty. A raw image is never opened
                                       // writable by guess: kInvalidArgument then
+  bool buffered = false;              // a writable head through the page cache: for whoever reads
+                                      // again and again what it has written
   bool without_locks = false;         // look at an image somebody else is using
   std::optional<std::string> snapshot;  // of the head; never writable
   // Shares parents, and a head that is only read, with the other chains opened with it. Of the same

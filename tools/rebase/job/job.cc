@@ -246,6 +246,7 @@ Result<void> BuildDelta(Host& host, PlannedJob& job, const StagedJob& staged,
   EventLoop& loop = host.loop();
   OpenChainOptions open;
   open.writable = true;
+  open.buffered = true;
   open.format = "mica";
   open.parents = job.images.parents.get();
   ASSIGN(const std::unique_ptr<ImageChain> result,
