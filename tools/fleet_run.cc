@@ -18,6 +18,7 @@
 #include "tools/output_text.h"
 #include "tools/process_pool.h"
 #include "tools/rebase/fleet/fleet_report.h"
+#include "tools/rebase/job/rebase_work.h"
 #include "tools/report_tail.h"
 
 namespace mica {
@@ -163,6 +164,8 @@ Result<bool> FleetRun::AlreadyThere(size_t vm) {
   VmRow row = journal_.rows()[vm];
   if (!StandsOnTarget(row.vm)) return false;
   row.state = VmState::kAlready;
+  // Killed after the switch, its rebase has left its room behind; whoever opens that clears it.
+  static_cast<void>(rebase::RebaseWork::Open(context_.host, row.vm));
   row.message.clear();
   row.summary = SummaryOfReport(row.vm + ".report.jsonl");
   const std::string uuid =
