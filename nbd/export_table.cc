@@ -49,6 +49,11 @@ void ExportTable::SetAway(std::string_view name, bool away) {
   }
 }
 
+void ExportTable::ForgetAway() {
+  const std::lock_guard lock(mutex_);
+  away_.clear();
+}
+
 bool ExportTable::IsAway(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   if (away_.contains(name)) return true;

@@ -75,6 +75,8 @@ class ExportTable {
   // that ask for it wait for it to come back, as long as a handshake may take. Who has it keeps it.
   // It need not be in the table meanwhile.
   void SetAway(std::string_view name, bool away);
+  // Nothing is away any more: whoever waits goes on, and finds what there is.
+  void ForgetAway();
   // Whether a client means such an export by `name`.
   [[nodiscard]] bool IsAway(std::string_view name) const;
 

@@ -208,6 +208,7 @@ void Server::Resume(std::vector<HandedConnection> connections) {
 void Server::Stop() {
   if (stopping_) return;
   stopping_ = true;
+  exports_.ForgetAway();  // who waits in a handshake would hold the stop up
   for (Listener& listener : listeners_) listener.Stop();
   OnEveryShard([](Shard& shard) { shard.BeginStop(); });
   drain_deadline_.emplace(loop_, loop_.Now() + options_.limits.drain_timeout,

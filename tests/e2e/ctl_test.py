@@ -72,6 +72,107 @@ class Operated(harness.TestCase):
         return {one["name"]: one for one in answer["exports"]}
 
 
+class Conversation:
+    """A connection to the control socket that stays, request by request."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("r", encoding="utf-8")
+
+    def send(self, command, **arguments):
+        self.socket.sendall((json.dumps({"command": command, **arguments}) + "\n").encode())
+
+    def ask(self, command, **arguments):
+        """The kind of error, or None."""
+        self.send(command, **arguments)
+        return json.loads(self.lines.readline()).get("kind")
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+class Holds(Operated):
+    """An export whose image another process may have for a moment."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.enterContext(self.serve(self.image("a"), self.image("b")))
+        self.holder, self.other = Conversation(self.control), Conversation(self.control)
+        self.addCleanup(self.holder.close)
+        self.addCleanup(self.other.close)
+
+    def start_client(self, name):
+        client = subprocess.Popen(["nbdinfo", "--size", self.server.uri(name)], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        self.addCleanup(client.communicate)
+        return client
+
+    def expect_waiting(self, client):
+        time.sleep(0.3)
+        self.assertIsNone(client.poll())
+
+    def test_clients_wait_until_it_is_released(self):
+        self.assertIsNone(self.holder.ask("hold", name="a"))
+        self.assertFalse(self.listed()["a"]["ready"])
+        mica("snapshot", "-c", "mine", self.path("a.mica"))  # it can be opened for writing
+        client = self.start_client("a")
+        self.expect_waiting(client)
+        self.assertEqual(self.server.connect("b").pread(6, 0), b"master")
+        self.assertIsNone(self.holder.ask("release", name="a"))
+        self.assertEqual(client.wait(), 0)
+        self.assertEqual(self.holder.ask("release", name="a"), "not-found")
+
+    def test_the_end_of_the_conversation_releases(self):
+        self.assertIsNone(self.holder.ask("hold", name="a"))
+        client = self.start_client("a")
+        self.expect_waiting(client)
+        self.holder.close()
+        self.assertEqual(client.wait(), 0)
+        self.assertTrue(self.listed()["a"]["ready"])
+
+    def test_what_has_the_name_then_is_exported(self):
+        self.assertIsNone(self.holder.ask("hold", name="a"))
+        os.rename(self.path("c.mica"), self.path("a.mica"))
+        mica("resize", self.path("a.mica"), str(2 * DISK))
+        self.assertIsNone(self.holder.ask("release", name="a"))
+        self.assertEqual(self.server.connect("a").get_size(), 2 * DISK)
+
+    def test_what_cannot_be_opened_is_no_export_any_more(self):
+        self.assertIsNone(self.holder.ask("hold", name="a"))
+        os.unlink(self.path("a.mica"))
+        client = self.start_client("a")
+        self.expect_waiting(client)
+        self.assertEqual(self.holder.ask("release", name="a"), "not-found")
+        self.assertNotEqual(client.wait(), 0)
+        self.assertEqual(list(self.listed()), ["b"])
+
+    def test_others_keep_away(self):
+        self.assertEqual(self.other.ask("hold", name="x"), "not-found")
+        handle = self.server.connect("a")
+        self.assertEqual(self.other.ask("hold", name="a"), "busy")
+        self.assertEqual(self.other.ask("hold", name="a", seconds=1), "busy")
+        handle.pwrite(b"goes on" + bytes(505), 0)
+        handle.shutdown()
+        self.assertIsNone(self.holder.ask("hold", name="a", seconds=10))
+        for command in ("hold", "remove", "drain"):
+            self.assertEqual(self.other.ask(command, name="a"), "busy")
+        self.assertEqual(self.other.ask("release", name="a"), "not-found")
+        self.assertEqual(self.other.ask("hand-over"), "busy")
+
+    def test_it_stops_with_everybody_waiting(self):
+        handle = self.server.connect("a")
+        self.assertIsNone(self.holder.ask("hold", name="b"))
+        self.other.send("hold", name="a", seconds=3600)
+        client = self.start_client("b")
+        self.expect_waiting(client)
+        handle.shutdown()
+        started = time.monotonic()
+        self.server.stop()
+        self.assertLess(time.monotonic() - started, 5)
+
+
 class Exports(Operated):
     def test_they_come_and_go_while_others_run(self):
         with self.serve(self.image("a"), self.image("b")) as server:
