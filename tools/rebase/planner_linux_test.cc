@@ -122,6 +122,20 @@ TEST_F(LinuxGuest, ContestedPackageComesFromTheHigherVersionAsAWhole) {
   EXPECT_EQ(r.Entry("/usr/share/t/o").package, "tool");
 }
 
+TEST_F(LinuxGuest, RpmRecordsOfTwoSidesStopTheRebase) {
+  for (const char* const folder : {"/var/lib/rpm/", "/usr/lib/sysimage/rpm/"}) {
+    LinuxGuest::Put(s_.ours, std::string(folder) + "rpmdb.sqlite-shm", "ours");
+    LinuxGuest::Put(s_.theirs, std::string(folder) + "rpmdb.sqlite-shm", "theirs");
+  }
+  EXPECT_NE(Rebase().outcome.report.GetVerdict(), Verdict::kBlocked);
+  Put(s_.ours, "/var/lib/rpm/rpmdb.sqlite", "ours");
+  EXPECT_NE(Rebase().outcome.report.GetVerdict(), Verdict::kBlocked);
+  Put(s_.theirs, "/var/lib/rpm/rpmdb.sqlite", "theirs");
+  const RebaseResult r = Rebase();
+  EXPECT_EQ(r.Entry("/var/lib/rpm/rpmdb.sqlite").severity, Severity::kBlock);
+  EXPECT_EQ(r.outcome.report.GetVerdict(), Verdict::kBlocked);
+}
+
 TEST_F(LinuxGuest, ContestedFileUnpackedAnewWithTheBytesItHadIsReported) {
   Install(s_.ours, {"tool", "1.2", {{"/usr/bin/tool", "tool 1.2"}, {"/usr/share/t/d", "d 1"}}, ""});
   s_.ours.Attributes("/usr/share/t/d") = s_.base.Attributes("/usr/share/t/d");
