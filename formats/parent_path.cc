@@ -6,7 +6,7 @@ namespace mica {
 namespace {
 
 Result<std::filesystem::path> RealDirectoryOf(const std::filesystem::path& file) {
-  const std::filesystem::path directory = file.has_parent_path() ? file.parent_path() : ".";
+  const std::filesystem::path directory = DirectoryOf(file);
   std::error_code failed;
   std::filesystem::path real = std::filesystem::canonical(directory, failed);
   if (failed) return ErrnoError(failed.value(), directory.native());
@@ -14,6 +14,10 @@ Result<std::filesystem::path> RealDirectoryOf(const std::filesystem::path& file)
 }
 
 }  // namespace
+
+std::filesystem::path DirectoryOf(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
 
 Result<std::string> RecordedParentPath(const std::filesystem::path& parent,
                                        const std::filesystem::path& child) {

@@ -7,12 +7,12 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
+#include "formats/parent_path.h"
 #include "tools/guest/text.h"
 #include "tools/guest_image.h"
 #include "tools/object_text.h"
 #include "tools/rebase/job/index_cache.h"
 #include "tools/rebase/job/volume_diff.h"
-#include "tools/temporary_file.h"
 #include "tools/verbs.h"
 
 namespace mica {

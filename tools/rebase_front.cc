@@ -40,7 +40,7 @@ void KeepBeside(const path& folder, const path& master) {
 }
 
 bool IsPrepared(const LayerIdentity& base, const path& file) {
-  const path folder = file.has_parent_path() ? file.parent_path() : path(".");
+  const path folder = DirectoryOf(file);
   const std::string prefix = file.filename().string() + ".p";
   const std::string suffix = fmt::format(".from-{}.changes", UuidText(base.uuid));
   std::error_code failed;

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <random>
 
+#include "formats/parent_path.h"
+
 namespace mica {
 
 namespace {
@@ -129,11 +131,6 @@ Error TemporaryFile::InTermsOfDestination(Error error) const {
   }
   if (named) return error;
   return std::move(error).WithContext(wanted);
-}
-
-std::filesystem::path DirectoryOf(const std::filesystem::path& path) {
-  const std::filesystem::path directory = path.parent_path();
-  return directory.empty() ? std::filesystem::path(".") : directory;
 }
 
 }  // namespace mica

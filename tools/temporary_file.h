@@ -47,7 +47,4 @@ class TemporaryFile {
   bool published_ = false;
 };
 
-// The directory that holds `path`; "." for a bare name.
-std::filesystem::path DirectoryOf(const std::filesystem::path& path);
-
 }  // namespace mica

@@ -5,6 +5,8 @@
 
 #include <string_view>
 
+#include "formats/parent_path.h"
+
 namespace mica::rebase {
 
 namespace {
@@ -28,7 +30,7 @@ Async<bool> Exists(Host& host, path name) {
 Async<bool> SameFile(Host& host, path one, path other) {
   const Result<FileStat> a = co_await host.Stat(one);
   const Result<FileStat> b = co_await host.Stat(other);
-  co_return a && b && a->id == b->id;
+  co_return a&& b && a->id == b->id;
 }
 
 // The highest number in use, 0 when there is none. Lower ones may have been deleted. A second name
@@ -58,11 +60,6 @@ Async<uint32_t> NextNumber(Host& host, path vm, std::string_view what) {
 Async<path> NextName(Host& host, path vm, std::string_view what) {
   CO_ASSIGN(const uint32_t number, co_await NextNumber(host, vm, what));
   co_return Numbered(vm, what, number);
-}
-
-path DirectoryOf(const path& file) {
-  const path directory = file.parent_path();
-  return directory.empty() ? path(".") : directory;
 }
 
 // Makes `incoming` the file `vm` and keeps what `vm` was as `kept`. The second name is durable

@@ -12,6 +12,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/open_chain.h"
+#include "formats/parent_path.h"
 #include "tools/rebase/job/generations.h"
 #include "tools/rebase/job/rebase_lock.h"
 #include "tools/rebase/job/staged.h"
@@ -27,10 +28,6 @@ constexpr mode_t kPrivate = 0700;  // of VM.rescue
 path WithSuffix(path file, std::string_view suffix) {
   file += suffix;
   return file;
-}
-
-path DirectoryOf(const path& file) {
-  return file.has_parent_path() ? file.parent_path() : path(".");
 }
 
 // The number that a rescued file's name starts with; 0 for other names.

@@ -6,28 +6,20 @@
 #include <unistd.h>
 
 #include "engine/async/sync_wait.h"
+#include "formats/parent_path.h"
 #include "tools/rebase/job/rebase_lock.h"
 
 namespace mica::rebase {
 
 using std::filesystem::path;
 
-namespace {
-
-path DirectoryOf(const path& file) {
-  return file.has_parent_path() ? file.parent_path() : path(".");
-}
-
-}  // namespace
-
-RebaseWork::RebaseWork(Host& host, path destination)
-    : host_(host), destination_(std::move(destination)), folder_(RebaseFolder(destination_)) {
-  delta_ = destination_;
+RebaseWork::RebaseWork(Host& host, const path& destination)
+    : host_(host), delta_(destination), folder_(RebaseFolder(destination)) {
   delta_ += ".rebasing";
 }
 
-Result<std::unique_ptr<RebaseWork>> RebaseWork::Open(Host& host, path destination) {
-  std::unique_ptr<RebaseWork> opened(new RebaseWork(host, std::move(destination)));
+Result<std::unique_ptr<RebaseWork>> RebaseWork::Open(Host& host, const path& destination) {
+  std::unique_ptr<RebaseWork> opened(new RebaseWork(host, destination));
   ASSIGN(opened->lock_, LockRebase(host.loop(), opened->folder_));
   TRY(opened->ClearLeftovers());
   return opened;

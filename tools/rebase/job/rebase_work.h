@@ -18,13 +18,13 @@ class RebaseWork {
  public:
   // Locks the folder, and clears what an interrupted rebase left. `destination` is the name that
   // the result will get. kBusy while a rebase, rollback or confirmation of the VM is running.
-  static Result<std::unique_ptr<RebaseWork>> Open(Host& host, std::filesystem::path destination);
+  static Result<std::unique_ptr<RebaseWork>> Open(Host& host,
+                                                  const std::filesystem::path& destination);
   RebaseWork(const RebaseWork&) = delete;
   RebaseWork& operator=(const RebaseWork&) = delete;
   // Removes what has not been given a name.
   ~RebaseWork();
 
-  [[nodiscard]] const std::filesystem::path& destination() const noexcept { return destination_; }
   [[nodiscard]] const std::filesystem::path& delta() const noexcept { return delta_; }
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
 
@@ -39,11 +39,10 @@ class RebaseWork {
   Result<void> NameDelta(const std::filesystem::path& name);
 
  private:
-  RebaseWork(Host& host, std::filesystem::path destination);
+  RebaseWork(Host& host, const std::filesystem::path& destination);
   Result<void> ClearLeftovers();
 
   Host& host_;
-  std::filesystem::path destination_;
   std::filesystem::path delta_;
   std::filesystem::path folder_;
   UniqueFd lock_;
