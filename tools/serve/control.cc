@@ -131,7 +131,7 @@ bool IsHandOver(const std::string& line) {
 
 struct Control::Command {
   std::string_view name;
-  Async<std::string> (Control::*run)(ConfigFields arguments);
+  Async<std::string> (Control::*run)(ConfigFields arguments, ExportHolds& holds);
 };
 
 const Control::Command* Control::FindCommand(std::string_view name) noexcept {
@@ -145,6 +145,8 @@ const Control::Command* Control::FindCommand(std::string_view name) noexcept {
       Command{"snapshot", &Control::Snapshot},
       Command{"reload", &Control::Reload},
       Command{"delete-snapshot", &Control::DeleteSnapshot},
+      Command{"hold", &Control::Hold},
+      Command{"release", &Control::Release},
   };
   const auto* const found = std::ranges::find(kCommands, name, &Command::name);
   return found == kCommands.end() ? nullptr : found;
@@ -224,9 +226,6 @@ Async<std::string> Control::Answer(const std::string& line, ExportHolds& holds) 
   CO_ASSIGN(ConfigFields arguments, FieldsFromJson(request));
   const auto named = arguments.extract("command");
   const std::string* const name = named ? std::get_if<std::string>(&named.mapped()) : nullptr;
-  if (name != nullptr && *name == "hold") co_return co_await Hold(std::move(arguments), holds);
-  if (name != nullptr && *name == "release")
-    co_return co_await Release(std::move(arguments), holds);
   const Command* const command = name == nullptr ? nullptr : FindCommand(*name);
   if (command == nullptr) {
     co_return Error{Errc::kInvalidArgument,
@@ -234,19 +233,19 @@ Async<std::string> Control::Answer(const std::string& line, ExportHolds& holds) 
                                 "snapshot, delete-snapshot, hold, release or reload, found {}",
                                 name == nullptr ? "none" : nbd::Quoted(*name))};
   }
-  Result<std::string> answer = co_await (this->*command->run)(std::move(arguments));
+  Result<std::string> answer = co_await (this->*command->run)(std::move(arguments), holds);
   log_.Write(nbd::Severity::kDebug, fmt::format("control: {}: {}", command->name,
                                                 answer ? "done" : answer.error().message));
   co_return answer;
 }
 
-Async<std::string> Control::List(ConfigFields) {
+Async<std::string> Control::List(ConfigFields, ExportHolds&) {
   json exports = json::array();
   for (const auto& [name, entry] : keeper_.entries()) exports.push_back(Describe(*entry));
   co_return Done({{"exports", std::move(exports)}});
 }
 
-Async<std::string> Control::Stat(ConfigFields) {
+Async<std::string> Control::Stat(ConfigFields, ExportHolds&) {
   json exports = json::array();
   for (const auto& [name, entry] : keeper_.entries()) {
     json described = Describe(*entry);
@@ -265,23 +264,23 @@ Async<std::string> Control::Stat(ConfigFields) {
   co_return Done(std::move(content));
 }
 
-Async<std::string> Control::Add(ConfigFields arguments) {
+Async<std::string> Control::Add(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(ExportConfig config, ExportFromFields(arguments));
   co_return AnswerTo(co_await keeper_.Add(std::move(config)));
 }
 
-Async<std::string> Control::Remove(ConfigFields arguments) {
+Async<std::string> Control::Remove(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}));
   co_return AnswerTo(co_await keeper_.Remove(taken.name, std::chrono::seconds(0)));
 }
 
-Async<std::string> Control::Drain(ConfigFields arguments) {
+Async<std::string> Control::Drain(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"seconds"}));
   CO_ASSIGN(const std::chrono::seconds grace, taken.Seconds(kDrainSecondsDefault));
   co_return AnswerTo(co_await keeper_.Remove(taken.name, grace));
 }
 
-Async<std::string> Control::Limit(ConfigFields arguments) {
+Async<std::string> Control::Limit(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {"iops", "bandwidth"}));
   ThrottleLimits limits;
   if (const auto iops = taken.numbers.find("iops"); iops != taken.numbers.end()) {
@@ -293,14 +292,14 @@ Async<std::string> Control::Limit(ConfigFields arguments) {
   co_return AnswerTo(co_await keeper_.SetLimits(taken.name, limits));
 }
 
-Async<std::string> Control::Snapshot(ConfigFields arguments) {
+Async<std::string> Control::Snapshot(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}, WithSnapshot::kYes));
   CO_ASSIGN(const SnapshotInfo info, co_await keeper_.Snapshot(taken.name, taken.snapshot));
   json content{{"snapshot", info.name}, {"size", info.virtual_size}, {"epoch", info.epoch}};
   co_return Done(std::move(content));
 }
 
-Async<std::string> Control::DeleteSnapshot(ConfigFields arguments) {
+Async<std::string> Control::DeleteSnapshot(ConfigFields arguments, ExportHolds&) {
   CO_ASSIGN(const NamedArguments taken, TakeNamed(arguments, {}, WithSnapshot::kYes));
   co_return AnswerTo(co_await keeper_.DeleteSnapshot(taken.name, taken.snapshot));
 }
@@ -316,7 +315,7 @@ Async<std::string> Control::Release(ConfigFields arguments, ExportHolds& holds) 
   co_return AnswerTo(co_await holds.Release(taken.name));
 }
 
-Async<std::string> Control::Reload(ConfigFields) {
+Async<std::string> Control::Reload(ConfigFields, ExportHolds&) {
   if (reloading_) co_return Error{Errc::kBusy, "another reload is running; try again later"};
   CO_ASSIGN(std::vector<ExportConfig> wanted, hooks_.reread());
   reloading_ = true;

@@ -52,17 +52,17 @@ class Control {
   Task<void> HandOver(nbd::SocketStream& stream);
   Async<void> Give(nbd::SocketStream& stream, std::vector<UniqueFd> descriptors);
   Async<std::string> Answer(const std::string& line, ExportHolds& holds);
-  Async<std::string> List(ConfigFields arguments);
-  Async<std::string> Stat(ConfigFields arguments);
-  Async<std::string> Add(ConfigFields arguments);
-  Async<std::string> Remove(ConfigFields arguments);
-  Async<std::string> Drain(ConfigFields arguments);
-  Async<std::string> Limit(ConfigFields arguments);
-  Async<std::string> Snapshot(ConfigFields arguments);
-  Async<std::string> DeleteSnapshot(ConfigFields arguments);
+  Async<std::string> List(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Stat(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Add(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Remove(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Drain(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Limit(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> Snapshot(ConfigFields arguments, ExportHolds& holds);
+  Async<std::string> DeleteSnapshot(ConfigFields arguments, ExportHolds& holds);
   Async<std::string> Hold(ConfigFields arguments, ExportHolds& holds);
   Async<std::string> Release(ConfigFields arguments, ExportHolds& holds);
-  Async<std::string> Reload(ConfigFields arguments);
+  Async<std::string> Reload(ConfigFields arguments, ExportHolds& holds);
 
   // Makes the exports of the config file what `wanted` says; the names of what was changed.
   Async<void> ApplyFile(std::vector<ExportConfig> wanted, std::vector<std::string>& changed);
