@@ -122,9 +122,7 @@ Result<void> ClearStaged(const Context& context, const RebaseRequest& request,
                          const path& old_delta) {
   TRY(rebase::RemoveStaged(context.host, request.vm, std::nullopt));
   ASSIGN(VmHolder nobody, VmHolder::Find(context, old_delta, ""));
-  return rebase::DropStaleSnapshots(context.host, old_delta, [&](const std::string& name) {
-    return nobody.DeleteSnapshot(name);
-  });
+  return nobody.DeleteStaleSnapshots();
 }
 
 }  // namespace

@@ -51,11 +51,6 @@ Result<ExitStatus> BuildStaged(Context& context, const RebaseRequest& request, R
   return end.status;
 }
 
-Result<void> DropStale(const Context& context, const std::string& vm, VmHolder& holder) {
-  return rebase::DropStaleSnapshots(
-      context.host, vm, [&](const std::string& name) { return holder.DeleteSnapshot(name); });
-}
-
 }  // namespace
 
 Result<ExitStatus> RunStage(Context& context, const RebaseRequest& request) {
@@ -67,7 +62,7 @@ Result<ExitStatus> RunStage(Context& context, const RebaseRequest& request) {
   TRY(holder.TakeSnapshot(next.snapshot));
   Result<ExitStatus> staged = BuildStaged(context, request, *work, next);
   // The one before this, or this one if it came to nothing.
-  const Result<void> dropped = DropStale(context, request.vm, holder);
+  const Result<void> dropped = holder.DeleteStaleSnapshots();
   if (staged) TRY(dropped);
   return staged;
 }
@@ -77,7 +72,7 @@ Result<ExitStatus> RunUnstage(Context& context, const RebaseRequest& request) {
   ASSIGN(const std::unique_ptr<RebaseWork> work, RebaseWork::Open(context.host, request.vm));
   ASSIGN(VmHolder holder, VmHolder::Find(context, request.vm, request.control));
   TRY(rebase::RemoveStaged(context.host, request.vm, std::nullopt));
-  TRY(DropStale(context, request.vm, holder));
+  TRY(holder.DeleteStaleSnapshots());
   return ExitStatus::kDone;
 }
 

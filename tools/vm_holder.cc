@@ -8,6 +8,8 @@
 #include "engine/async/sync_wait.h"
 #include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
+#include "tools/layer_view.h"
+#include "tools/rebase/job/staged.h"
 
 namespace mica {
 
@@ -82,6 +84,17 @@ Result<void> VmHolder::DeleteSnapshot(const std::string& name) {
   return WithSnapshots(*context_, vm_, [&](SnapshotControl& control) {
     return SyncWait(context_->loop, control.Delete(name));
   });
+}
+
+Result<void> VmHolder::DeleteStaleSnapshots() {
+  ASSIGN(const LayerView view, SyncWait(context_->loop, ViewLayer(context_->host, vm_, std::nullopt,
+                                                                  LayerDetail::kBasic)));
+  for (const SnapshotInfo& snapshot : view.snapshots) {
+    const auto delta = rebase::StagedDeltaOf(vm_, snapshot.name);
+    if (!delta || SyncWait(context_->loop, context_->host.Stat(*delta))) continue;
+    TRY(DeleteSnapshot(snapshot.name));
+  }
+  return {};
 }
 
 Result<void> VmHolder::Hold(std::chrono::seconds wait) {

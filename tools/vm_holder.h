@@ -22,9 +22,10 @@ class VmHolder {
   static Result<VmHolder> Find(const Context& context, const std::string& vm,
                                const std::string& control);
 
-  // Keeps the disk as it is in its image, while it is used; forgets such a state.
+  // Keeps the disk as it is in its image, while it is used.
   Result<void> TakeSnapshot(const std::string& name);
-  Result<void> DeleteSnapshot(const std::string& name);
+  // Forgets the states that were staged (tools/rebase/job/staged.h) and whose delta is not there.
+  Result<void> DeleteStaleSnapshots();
 
   // The server closes the image when its last client has left, for which it waits that long, and
   // lets new ones wait until Release. kBusy when there are clients still. Nothing to do without a
@@ -35,6 +36,7 @@ class VmHolder {
 
  private:
   VmHolder(const Context& context, std::string vm) : context_(&context), vm_(std::move(vm)) {}
+  Result<void> DeleteSnapshot(const std::string& name);
 
   const Context* context_;
   std::string vm_;

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "engine/async/sync_wait.h"
-#include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
 #include "tools/rebase/job/generations.h"
 
@@ -66,27 +65,11 @@ Result<void> RemoveStaged(Host& host, const path& vm, const std::optional<Staged
   return {};
 }
 
-Result<void> DropStaleSnapshots(Host& host, const path& file, const DeleteSnapshot& remove) {
-  EventLoop& loop = host.loop();
-  std::vector<SnapshotInfo> snapshots;
-  {
-    OpenChainOptions look;
-    look.without_locks = true;
-    ASSIGN(const std::unique_ptr<ImageChain> chain, SyncWait(loop, OpenChain(host, file, look)));
-    SnapshotControl* const control = chain->layer(0).controls().snapshots;
-    if (control != nullptr) {
-      ASSIGN(snapshots, SyncWait(loop, control->List()));
-    }
-    TRY(SyncWait(loop, chain->Close()));
-  }
-  for (const SnapshotInfo& snapshot : snapshots) {
-    if (!snapshot.name.starts_with(kSnapshotPrefix)) continue;
-    path delta = file;
-    delta += ".staged-" + snapshot.name.substr(kSnapshotPrefix.size());
-    if (SyncWait(loop, host.Stat(delta))) continue;
-    TRY(remove(snapshot.name));
-  }
-  return {};
+std::optional<path> StagedDeltaOf(const path& file, std::string_view snapshot) {
+  if (!snapshot.starts_with(kSnapshotPrefix)) return std::nullopt;
+  path delta = file;
+  delta += fmt::format(".staged-{}", snapshot.substr(kSnapshotPrefix.size()));
+  return delta;
 }
 
 }  // namespace mica::rebase

@@ -9,9 +9,9 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "engine/io/host.h"
 #include "tools/rebase/job/images.h"
@@ -35,10 +35,9 @@ Result<void> CheckStaged(Host& host, const RebaseImages& images, const StagedDel
 Result<void> RemoveStaged(Host& host, const std::filesystem::path& vm,
                           const std::optional<StagedDelta>& but);
 
-// Has those snapshots of staged states in `file` deleted that no staged delta of `file` belongs to.
-// The file may be in use by whoever deletes them.
-using DeleteSnapshot = std::function<Result<void>(const std::string& name)>;
-Result<void> DropStaleSnapshots(Host& host, const std::filesystem::path& file,
-                                const DeleteSnapshot& remove);
+// The staged delta that a snapshot in `file` belongs to by its name, whether it is there or not;
+// empty for a snapshot of somebody else's.
+std::optional<std::filesystem::path> StagedDeltaOf(const std::filesystem::path& file,
+                                                   std::string_view snapshot);
 
 }  // namespace mica::rebase
