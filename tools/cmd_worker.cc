@@ -25,6 +25,7 @@ Result<ExitStatus> Worker(Context& context) {
     if (got < 0) return ErrnoError(errno, "standard input: read");
     if (got == 0) break;
     request.append(buffer.data(), static_cast<size_t>(got));
+    if (request.ends_with('\n')) break;
   }
   return RunWorker(context, request);
 }

@@ -23,6 +23,13 @@ Result<BuildVerdict> VerdictOf(std::string_view word) {
                                       word.substr(0, 100))};
 }
 
+// The time that it may take begins here.
+Result<WorkerEnd> EndOf(SelfProcess& process, const WorkerRequest& request) {
+  const ProcessEnd end = process.Run(DeadlineOf(request.limits));
+  TRY(CheckEnd(end, request));
+  return WorkerEnd{static_cast<ExitStatus>(end.exit_status), process.output()};
+}
+
 }  // namespace
 
 std::vector<std::string> RebaseArguments(const RebaseRequest& request) {
@@ -62,20 +69,26 @@ WorkerRequest WorkerRequestFor(WorkerRole role, const Context& context,
 
 Result<WorkerEnd> RunWorkerToEnd(const Context& context, const WorkerRequest& request) {
   ASSIGN(SelfProcess process, SelfProcess::Start(WorkerProcess(request, context.io)));
-  const ProcessEnd end = process.Run(DeadlineOf(request.limits));
-  TRY(CheckEnd(end, request));
-  return WorkerEnd{static_cast<ExitStatus>(end.exit_status), process.output()};
+  return EndOf(process, request);
 }
 
-Result<BuildEnd> RunBuilder(const Context& context, WorkerRequest worker,
-                            const std::function<Result<void>()>& start_over) {
-  ASSIGN(WorkerEnd end, RunWorkerToEnd(context, worker));
-  if (!worker.staged.empty() && end.output.starts_with(kMisfit)) {
-    context.output.Note(fmt::format("{}: what was staged is of no use ({}); starting over",
-                                    worker.vm, end.output.substr(kMisfit.size())));
+Result<std::unique_ptr<DeltaBuilder>> DeltaBuilder::Start(const Context& context,
+                                                          WorkerRequest worker) {
+  ASSIGN(SelfProcess process, SelfProcess::Start(WorkerProcess(worker, context.io)));
+  return std::unique_ptr<DeltaBuilder>(
+      new DeltaBuilder(context, std::move(worker), std::move(process)));
+}
+
+Result<BuildEnd> DeltaBuilder::Run(const std::function<Result<void>()>& start_over) {
+  if (!worker_.delta_before.empty()) process_.Send(kVmIsOff);
+  ASSIGN(WorkerEnd end, EndOf(process_, worker_));
+  if (!worker_.staged.empty() && end.output.starts_with(kMisfit)) {
+    context_.output.Note(fmt::format("{}: what was staged is of no use ({}); starting over",
+                                     worker_.vm, end.output.substr(kMisfit.size())));
     TRY(start_over());
-    worker.staged.clear();
-    ASSIGN(end, RunWorkerToEnd(context, worker));
+    worker_.staged.clear();
+    worker_.delta_before.clear();
+    ASSIGN(end, RunWorkerToEnd(context_, worker_));
   }
   BuildEnd built{end.status, std::nullopt};
   if (end.output.empty()) return built;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,10 +45,23 @@ struct BuildEnd {
   ExitStatus status = ExitStatus::kDone;
   std::optional<rebase::BuildVerdict> verdict;  // empty: it has said what went wrong
 };
-// Has a delta built. When it was staged and does not fit, again from the start, for which
-// `start_over` makes an empty one.
-Result<BuildEnd> RunBuilder(const Context& context, WorkerRequest worker,
-                            const std::function<Result<void>()>& start_over);
+
+// A worker that builds a delta. Borrows the context.
+class DeltaBuilder {
+ public:
+  static Result<std::unique_ptr<DeltaBuilder>> Start(const Context& context, WorkerRequest worker);
+  // To its end; the VM is off. When the delta was staged and does not fit, again from the start,
+  // for which `start_over` makes an empty one.
+  Result<BuildEnd> Run(const std::function<Result<void>()>& start_over);
+
+ private:
+  DeltaBuilder(const Context& context, WorkerRequest worker, SelfProcess process)
+      : context_(context), worker_(std::move(worker)), process_(std::move(process)) {}
+
+  const Context& context_;
+  WorkerRequest worker_;
+  SelfProcess process_;
+};
 
 // The builder's report, from the file that has it by now.
 void PrintReport(Context& context, const std::filesystem::path& file, const RebaseRequest& request);

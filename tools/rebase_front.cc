@@ -87,26 +87,42 @@ struct Rebased {
   path old_delta;  // where the VM's delta is now
 };
 
-// Nobody has the VM's image open.
-Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request) {
-  rebase::SwitchRequest places;
-  places.vm = request.vm;
-  places.target = request.onto;
-  if (!request.output.empty()) places.output = request.output;
-  places.report = request.report;
-  ASSIGN(const std::unique_ptr<rebase::RebaseSwitch> change,
-         rebase::RebaseSwitch::Open(context.host, places));
-  TRY(PrepareForAll(context, {request.vm}, request, change->work()));
+WorkerRequest BuildRequest(const Context& context, const RebaseRequest& request,
+                           const rebase::RebaseSwitch& change) {
   WorkerRequest worker = WorkerRequestFor(WorkerRole::kBuild, context, request);
-  worker.delta = change->delta();
-  worker.work = change->work();
-  worker.staged = change->staged().value_or("");
-  worker.names.result = change->ResultName(BuildVerdict::kGood);
-  worker.names.quarantine = change->ResultName(BuildVerdict::kQuarantine);
-  if (change->kept_name()) worker.names.kept = *change->kept_name();
-  worker.rescue_name = change->RescueFolder();
-  worker.rescue_number = change->rescue_number();
-  ASSIGN(const BuildEnd end, RunBuilder(context, worker, [&] { return change->StartOver(); }));
+  worker.delta = change.delta();
+  worker.work = change.work();
+  if (change.staged()) worker.staged = change.staged()->snapshot;
+  worker.names.result = change.ResultName(BuildVerdict::kGood);
+  worker.names.quarantine = change.ResultName(BuildVerdict::kQuarantine);
+  if (change.kept_name()) worker.names.kept = *change.kept_name();
+  worker.rescue_name = change.RescueFolder();
+  worker.rescue_number = change.rescue_number();
+  return worker;
+}
+
+// What can be done before the VM is off; a builder when there is anything for it to do.
+Result<std::unique_ptr<DeltaBuilder>> WorkAhead(const Context& context,
+                                                const RebaseRequest& request,
+                                                const rebase::RebaseSwitch& change) {
+  TRY(PrepareForAll(context, {request.vm}, request, change.work()));
+  if (!change.staged()) return std::unique_ptr<DeltaBuilder>();
+  WorkerRequest worker = BuildRequest(context, request, change);
+  worker.delta_before = change.staged()->delta;
+  return DeltaBuilder::Start(context, std::move(worker));
+}
+
+// Nobody has the VM's image open.
+Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request,
+                           std::unique_ptr<rebase::RebaseSwitch> change,
+                           std::unique_ptr<DeltaBuilder> builder) {
+  TRY(change->TakeVm());
+  if (!change->staged()) builder.reset();
+  if (!builder) {
+    TRY(PrepareForAll(context, {request.vm}, request, change->work()));
+    ASSIGN(builder, DeltaBuilder::Start(context, BuildRequest(context, request, *change)));
+  }
+  ASSIGN(const BuildEnd end, builder->Run([&] { return change->StartOver(); }));
   if (!end.verdict) return Rebased{end.status, request.vm};
   TRY(change->Publish(*end.verdict));
   // The report has its own name by now.
@@ -117,12 +133,13 @@ Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request) {
   return Rebased{end.status, switched ? *change->kept_name() : path(request.vm)};
 }
 
-// What was staged has been used, or was of no use.
+// What was staged has been used, or was of no use. An error may have left some for the next rebase.
 Result<void> ClearStaged(const Context& context, const RebaseRequest& request,
-                         const path& old_delta) {
-  TRY(rebase::RemoveStaged(context.host, request.vm, std::nullopt));
-  ASSIGN(VmHolder nobody, VmHolder::Find(context, old_delta, ""));
-  return nobody.DeleteStaleSnapshots();
+                         const Result<Rebased>& rebased) {
+  if (rebased) TRY(rebase::RemoveStaged(context.host, request.vm, std::nullopt));
+  const path vm = rebased ? rebased->old_delta : path(request.vm);
+  ASSIGN(VmHolder holder, VmHolder::Find(context, vm, request.control));
+  return holder.DeleteStaleSnapshots();
 }
 
 }  // namespace
@@ -178,16 +195,26 @@ Result<Prediction> Predict(const Context& context, const RebaseRequest& request)
 
 Result<ExitStatus> RunRebase(Context& context, const RebaseRequest& request) {
   ASSIGN(VmHolder holder, VmHolder::Find(context, request.vm, request.control));
-  TRY(holder.Hold(std::chrono::seconds(request.wait_seconds)));
-  Result<Rebased> rebased = RebaseHeld(context, request);
-  if (!rebased) rebased = WithControlHelp(std::move(rebased).error());
-  if (rebased && request.output.empty()) {
-    const Result<void> cleared = ClearStaged(context, request, rebased->old_delta);
-    // It takes space and does no other harm.
-    if (!cleared) context.output.Note(cleared.error().message);
+  rebase::SwitchRequest places;
+  places.vm = request.vm;
+  places.target = request.onto;
+  if (!request.output.empty()) places.output = request.output;
+  places.report = request.report;
+  ASSIGN(std::unique_ptr<rebase::RebaseSwitch> change,
+         rebase::RebaseSwitch::Open(context.host, places));
+  std::unique_ptr<DeltaBuilder> ahead;
+  if (holder.is_served()) {
+    ASSIGN(ahead, WorkAhead(context, request, *change));
   }
+  TRY(holder.Hold(std::chrono::seconds(request.wait_seconds)));
+  Result<Rebased> rebased = RebaseHeld(context, request, std::move(change), std::move(ahead));
   const Result<void> released = holder.Release();
-  TRY(rebased);
+  if (request.output.empty()) {
+    const Result<void> cleared = ClearStaged(context, request, rebased);
+    // It takes space and does no other harm.
+    if (rebased && !cleared) context.output.Note(cleared.error().message);
+  }
+  if (!rebased) return WithControlHelp(std::move(rebased).error());
   TRY(released);
   return rebased->status;
 }

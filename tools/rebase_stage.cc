@@ -35,7 +35,8 @@ Result<ExitStatus> BuildStaged(Context& context, const RebaseRequest& request, R
   } else {
     TRY(work.MakeDelta(images));
   }
-  ASSIGN(const BuildEnd end, RunBuilder(context, worker, [&] { return work.MakeDelta(images); }));
+  ASSIGN(const std::unique_ptr<DeltaBuilder> builder, DeltaBuilder::Start(context, worker));
+  ASSIGN(const BuildEnd end, builder->Run([&] { return work.MakeDelta(images); }));
   if (!end.verdict) return end.status;
   const char* const report = context.output.json() ? "report.jsonl" : "report.txt";
   PrintReport(context, work.folder() / report, request);

@@ -57,6 +57,7 @@ Json ToJson(const WorkerRequest& request) {
           {"vm", request.vm},
           {"snapshot", request.snapshot},
           {"staged", request.staged},
+          {"delta_before", request.delta_before},
           {"onto", request.onto},
           {"policies", request.policies},
           {"fit", request.fit},
@@ -93,6 +94,7 @@ Result<WorkerRequest> FromJson(std::string_view text) {
   request.vm = json.value("vm", "");
   request.snapshot = json.value("snapshot", "");
   request.staged = json.value("staged", "");
+  request.delta_before = json.value("delta_before", "");
   request.onto = json.value("onto", "");
   request.policies = json.value("policies", std::vector<std::string>());
   request.fit = json.value("fit", false);
@@ -130,11 +132,26 @@ Result<void> Confine(const WorkerRequest& request) {
   FileRights rights;
   rights.execute = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};  // e2fsck and its libraries
   rights.write = {"/dev/null"};
-  if (request.role == WorkerRole::kBuild) rights.write.emplace_back(request.delta);
+  if (request.role == WorkerRole::kBuild) {
+    // The right is to the file and stays with it when its name changes.
+    const bool waits = !request.delta_before.empty();
+    rights.write.emplace_back(waits ? request.delta_before : request.delta);
+  }
   if (!request.work.empty()) rights.write.emplace_back(request.work);
   TRY(AllowOnlyFiles(rights));
   TRY(DropCapabilities());
   return AllowOnlyCalls(kWorkerCalls);
+}
+
+// kCancelled when the process that would say it has gone.
+Result<void> WaitForVm() {
+  char word = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(STDIN_FILENO, &word, 1);
+  } while (got < 0 && errno == EINTR);
+  if (got == 1) return {};
+  return Error{Errc::kCancelled, "the rebase has ended"};
 }
 
 Result<ExitStatus> Build(Context& context, const WorkerRequest& request,
@@ -152,6 +169,7 @@ Result<ExitStatus> Build(Context& context, const WorkerRequest& request,
     progress.Update({.bytes = done.bytes_done, .files = done.objects_done});
   };
   if (!request.staged.empty()) build.staged = request.staged;
+  if (!request.delta_before.empty()) build.wait_for_vm = WaitForVm;
   const Result<rebase::JobOutcome> built = rebase::BuildRebase(context.host, input, build);
   if (!built && build.staged) {
     // Whatever is wrong with the VM itself shows again without it.
@@ -273,6 +291,10 @@ SelfProcessRequest WorkerProcess(const WorkerRequest& request, IoEngineKind io) 
   SelfProcessRequest process;
   process.arguments = {"worker", io == IoEngineKind::kAio ? "--io=aio" : "--io=blocking"};
   process.input = ToJson(request).dump(-1, ' ', false, Json::error_handler_t::replace);
+  process.input += '\n';
+  process.keep_input = !request.delta_before.empty();
+  // What cannot be prepared shows again, and is said then.
+  process.own_stderr = request.role == WorkerRole::kPrepare;
   process.output_bytes_max = size_t{1} << 30;
   return process;
 }

@@ -3,11 +3,12 @@
 // it opens anything: no system calls but those of file work (so no network), no file written but
 // those it was given, bounds on memory and processor time, and it ends with whoever started it.
 //
-// It is told what to do by a JSON object on its stdin, and answers with its exit status, with files
-// in its work folder, and with text on stdout. `mica worker` is not for people.
+// It is told what to do by a line of JSON on its stdin, and answers with its exit status, with
+// files in its work folder, and with text on stdout. `mica worker` is not for people.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tools/rebase_output.h"
@@ -15,6 +16,8 @@
 #include "tools/verb.h"
 
 namespace mica {
+
+inline constexpr std::string_view kVmIsOff = "!";
 
 enum class WorkerRole : uint8_t {
   kBuild,    // rebase vm onto `onto` into `delta`; stdout: "good", "quarantine" or "blocked", or
@@ -37,6 +40,9 @@ struct WorkerRequest {
   std::string vm;        // kPrepare: the old master
   std::string snapshot;  // of the VM; empty: as it is
   std::string staged;    // kBuild: `delta` was built from this snapshot; empty: it is empty
+  // kBuild: the name of `delta` until the VM is off. The worker then does what can be done before,
+  // and waits for kVmIsOff on its stdin. Empty: it is off.
+  std::string delta_before;
   std::string onto;
   std::vector<std::string> policies;
   bool fit = false;  // kPredict: with the built-in fit rules and those in `rules`
@@ -62,6 +68,7 @@ Result<ExitStatus> RunWorker(Context& context, std::string_view request);
 
 // The other side. `io` as on the command line; io_uring is not for workers, as it could reach the
 // network past the filter.
+// A worker that waits has its stdin kept.
 SelfProcessRequest WorkerProcess(const WorkerRequest& request, IoEngineKind io);
 // When the worker has to be done.
 std::chrono::steady_clock::time_point DeadlineOf(const WorkerLimits& limits);

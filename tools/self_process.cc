@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ namespace mica {
 namespace {
 
 constexpr const char* kSelf = "/proc/self/exe";
-constexpr size_t kInputBytesMax = size_t{32} << 10;  // what a pipe holds without a reader
+constexpr size_t kInputBytesMax = size_t{32} << 10;  // what a socket holds without a reader
 
 struct Pipe {
   UniqueFd read;
@@ -30,9 +31,7 @@ struct Pipe {
 };
 
 // Numbered above the standard streams, so that no duplicate overwrites another's source.
-Result<Pipe> MakePipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
+Result<Pipe> MoveUp(const int (&ends)[2]) {
   const UniqueFd read(ends[0]);
   const UniqueFd write(ends[1]);
   Pipe pipe{UniqueFd(::fcntl(read.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1)),
@@ -41,17 +40,32 @@ Result<Pipe> MakePipe() {
   return pipe;
 }
 
-Result<UniqueFd> PipeWith(const std::string& text) {
+Result<Pipe> MakePipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make a pipe");
+  return MoveUp(ends);
+}
+
+void SendTo(int socket, std::string_view bytes) noexcept {
+  // A reader that has gone is no reason for a signal.
+  const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  static_cast<void>(sent);  // its end tells
+}
+
+// A socket, for SendTo.
+Result<Pipe> InputWith(const std::string& text) {
   if (text.size() > kInputBytesMax) {
     return Error{Errc::kLimit, fmt::format("a request of {} bytes for a worker process: expected "
                                            "at most {}; use shorter paths or fewer policies",
                                            text.size(), kInputBytesMax)};
   }
-  ASSIGN(Pipe pipe, MakePipe());
-  if (::write(pipe.write.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return ErrnoError(errno, "write to a pipe");
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    return ErrnoError(errno, "make a socket");
   }
-  return std::move(pipe.read);
+  ASSIGN(Pipe pipe, MoveUp(ends));
+  SendTo(pipe.write.get(), text);
+  return pipe;
 }
 
 int MillisecondsUntil(const std::optional<std::chrono::steady_clock::time_point>& deadline) {
@@ -69,11 +83,16 @@ std::string ProcessEnd::Misfortune() const {
   return fmt::format("ended by signal {} ({})", signal, ::strsignal(signal));
 }
 
-SelfProcess::SelfProcess(int pid, Stream out, Stream err, size_t output_bytes_max)
-    : pid_(pid), out_(std::move(out)), err_(std::move(err)), output_bytes_max_(output_bytes_max) {}
+SelfProcess::SelfProcess(int pid, UniqueFd in, Stream out, Stream err, size_t output_bytes_max)
+    : pid_(pid),
+      in_(std::move(in)),
+      out_(std::move(out)),
+      err_(std::move(err)),
+      output_bytes_max_(output_bytes_max) {}
 
 SelfProcess::SelfProcess(SelfProcess&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)),
+      in_(std::move(other.in_)),
       out_(std::move(other.out_)),
       err_(std::move(other.err_)),
       output_bytes_max_(other.output_bytes_max_) {}
@@ -85,12 +104,12 @@ SelfProcess::~SelfProcess() {
 }
 
 Result<SelfProcess> SelfProcess::Start(const SelfProcessRequest& request) {
-  ASSIGN(const UniqueFd input, PipeWith(request.input));
+  ASSIGN(Pipe input, InputWith(request.input));
   ASSIGN(Pipe out, MakePipe());
   Pipe err;
   guest::Spawn spawn;
   spawn.LeadGroup();
-  spawn.Give(input.get(), STDIN_FILENO);
+  spawn.Give(input.read.get(), STDIN_FILENO);
   spawn.Give(out.write.get(), STDOUT_FILENO);
   if (request.own_stderr) {
     ASSIGN(err, MakePipe());
@@ -102,8 +121,13 @@ Result<SelfProcess> SelfProcess::Start(const SelfProcessRequest& request) {
   std::vector<std::string> words = request.arguments;
   words.insert(words.begin(), "mica");
   ASSIGN(const pid_t child, spawn.Start(kSelf, std::move(words)));
-  return SelfProcess(child, Stream{std::move(out.read), {}}, Stream{std::move(err.read), {}},
-                     request.output_bytes_max);
+  if (!request.keep_input) input.write.Close();
+  return SelfProcess(child, std::move(input.write), Stream{std::move(out.read), {}},
+                     Stream{std::move(err.read), {}}, request.output_bytes_max);
+}
+
+void SelfProcess::Send(std::string_view bytes) noexcept {
+  SendTo(in_.get(), bytes);
 }
 
 void SelfProcess::Drain(Stream& stream) const {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/result.h"
@@ -17,6 +18,7 @@ namespace mica {
 struct SelfProcessRequest {
   std::vector<std::string> arguments;         // after the program's name
   std::string input;                          // its stdin; at most 32 KiB
+  bool keep_input = false;                    // more can follow on its stdin, by Send
   bool own_stderr = false;                    // else it talks to ours
   size_t output_bytes_max = size_t{1} << 20;  // of each stream; the rest is read and dropped
 };
@@ -39,6 +41,10 @@ class SelfProcess {
   // Kills it when it has not been waited for.
   ~SelfProcess();
 
+  // To its stdin, if that was kept. One that has ended does not read it, which is no error: how it
+  // ended tells. Does not block as long as it is a few bytes.
+  void Send(std::string_view bytes) noexcept;
+
   // Readable or closed when there is something to do; -1 when closed.
   [[nodiscard]] int output_fd() const noexcept { return out_.fd.get(); }
   [[nodiscard]] int error_fd() const noexcept { return err_.fd.get(); }
@@ -59,10 +65,11 @@ class SelfProcess {
     std::string text;
   };
 
-  SelfProcess(int pid, Stream out, Stream err, size_t output_bytes_max);
+  SelfProcess(int pid, UniqueFd in, Stream out, Stream err, size_t output_bytes_max);
   void Drain(Stream& stream) const;
 
   int pid_ = 0;
+  UniqueFd in_;
   Stream out_;
   Stream err_;
   size_t output_bytes_max_;

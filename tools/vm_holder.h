@@ -22,6 +22,9 @@ class VmHolder {
   static Result<VmHolder> Find(const Context& context, const std::string& vm,
                                const std::string& control);
 
+  // Whether a server has the image.
+  [[nodiscard]] bool is_served() const noexcept { return server_.has_value(); }
+
   // Keeps the disk as it is in its image, while it is used.
   Result<void> TakeSnapshot(const std::string& name);
   // Forgets the states that were staged (tools/rebase/job/staged.h) and whose delta is not there.

@@ -29,6 +29,15 @@ class RebasedVm(harness.TestCase):
         self.vm = self.pool.delta("vm.mica", *self.pool.owner_commands(0, 2))
         self.control = self.path("control")
         self.later = self.pool.text("later\n" * 30)
+        self.saved = self.path("saved.mica")
+        shutil.copy(self.vm, self.saved)
+
+    def restore(self):
+        """The VM as it was, and nothing beside it."""
+        for name in os.listdir(self.pool.vms):
+            path = os.path.join(self.pool.vms, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        shutil.copy(self.saved, self.vm)
 
     def names(self):
         return sorted(name for name in os.listdir(self.pool.vms) if name != "vm.mica")
@@ -148,6 +157,7 @@ class Staged(RebasedVm):
 
     def test_what_does_not_fit_is_done_from_the_start(self):
         self.work_further()
+        shutil.copy(self.vm, self.saved)
         tree = self.expected()
 
         def for_another_master():
@@ -183,17 +193,12 @@ class Staged(RebasedVm):
             with open(self.vm + ".staged-1", "r+b") as file:
                 file.truncate(30000)
 
-        saved = self.path("saved.mica")
-        shutil.copy(self.vm, saved)
         for break_it in (for_another_master, another_quota, without_its_snapshot, another_vms_delta, damaged, half_a_file):
             with self.subTest(break_it.__name__):
                 break_it()
                 self.assertIsNone(self.finish())
                 self.expect_finished(tree)
-                for name in os.listdir(self.pool.vms):
-                    path = os.path.join(self.pool.vms, name)
-                    shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-                shutil.copy(saved, self.vm)
+                self.restore()
 
     def test_refuses_what_makes_no_sense(self):
         for arguments in (("--stage", "-o", "x"), ("--stage", "--report", "x"), ("--unstage", "-o", "x")):
@@ -212,8 +217,11 @@ class Served(RebasedVm):
     def setUp(self):
         harness.need_programs("nbdfuse", "fusermount3")
         super().setUp()
-        self.server = Server(self.directory, f"vm={self.vm}", options=("--control", self.control))
+        self.start_server()
         self.addCleanup(self.end_server)
+
+    def start_server(self):
+        self.server = Server(self.directory, f"vm={self.vm}", options=("--control", self.control))
 
     def end_server(self):
         self.server.stop()
@@ -253,6 +261,7 @@ class Served(RebasedVm):
             self.stage("--control", self.control)
             pool.debugfs(disk, *self.changes())
             self.assertIn("is running", self.finish_status(5).stderr)
+            self.assertEqual(self.names(), ["vm.mica.staged-1"])  # kept for the next attempt
             rebase = self.start_waiting()
         # A VM that comes back at once gets the old or the new disk, whole.
         self.assertIn("home/later", self.exported_tree())
@@ -267,6 +276,40 @@ class Served(RebasedVm):
         with self.running() as disk:
             pool.debugfs(disk, "rm /home/later")
         self.assertNotIn("home/later", self.exported_tree())
+
+    def test_what_does_not_fit_is_done_from_the_start(self):
+        def without_its_snapshot():
+            mica("ctl", "--control", self.control, "delete-snapshot", "vm", "mica-staged-1")
+
+        def damaged():
+            with open(self.vm + ".staged-1", "r+b") as file:
+                file.write(b"damage" * 1000)
+
+        def for_another_master():
+            v3 = self.path("v3.raw")
+            shutil.copy(self.pool.v1, v3)
+            pool.debugfs(v3, "rm /etc/file96")
+            mica("seal", v3)
+            self.stage("--control", self.control, onto=v3, status=0)
+
+        for break_it in (without_its_snapshot, damaged, for_another_master):
+            with self.subTest(break_it.__name__):
+                with self.running() as disk:
+                    self.stage("--control", self.control)
+                    break_it()
+                    rebase = self.start_waiting()
+                    time.sleep(0.3)  # it has begun with what was staged
+                    pool.debugfs(disk, *self.changes())
+                output, _ = rebase.communicate()
+                self.assertEqual(rebase.returncode, 3, output)
+                self.assertNotIn("still to be done after what was staged", output)
+                tree = self.exported_tree()
+                self.assertIn("usr/added", tree)
+                self.assertIn("home/later", tree)
+                self.assertEqual([name for name in self.names() if "staged" in name or "rebasing" in name], [])
+                self.end_server()
+                self.restore()
+                self.start_server()
 
     def finish_status(self, status):
         return mica("rebase", self.vm, "--onto", self.pool.v2, "--control", self.control, status=status)

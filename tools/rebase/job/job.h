@@ -34,6 +34,9 @@ struct BuildOptions {
   // The snapshot of the VM that the delta was built from, so that it only has to catch up; empty:
   // the delta is. kMismatch when catching up is not possible: then with an empty delta.
   std::optional<std::string> staged;
+  // Returns when the VM is off and `delta` is there; called when what can be done before is done.
+  // Empty: both are so.
+  std::function<Result<void>()> wait_for_vm;
   // A folder of ours: "rescue" in it gets losing versions, e2fsck works there.
   std::filesystem::path work;
   // For the report: what "rescue" will be called, and the number of the first file in it.

@@ -15,7 +15,6 @@
 #include "formats/parent_path.h"
 #include "tools/rebase/job/generations.h"
 #include "tools/rebase/job/rebase_lock.h"
-#include "tools/rebase/job/staged.h"
 
 namespace mica::rebase {
 
@@ -92,8 +91,6 @@ Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const Switc
   TRY(SyncWait(host.loop(), host.Stat(request.vm)));  // before anything is made beside it
   // The lock first: what is opened then is what the name means until the lock is let go.
   ASSIGN(opened->work_, RebaseWork::Open(host, opened->Destination()));
-  const DiskState now{request.vm, std::nullopt};
-  ASSIGN(opened->images_, SyncWait(host.loop(), OpenImages(host, now, request.target)));
   if (request.output) {
     const Result<FileStat> there = SyncWait(host.loop(), host.Stat(*request.output));
     if (there) {
@@ -101,21 +98,19 @@ Result<std::unique_ptr<RebaseSwitch>> RebaseSwitch::Open(Host& host, const Switc
                                               "found a file; remove it or choose another",
                                               request.output->string())};
     }
+  } else {
+    ASSIGN(opened->staged_, SyncWait(host.loop(), LastStaged(host, request.vm)));
   }
   TRY(opened->ChooseNames());
-  if (!request.output) TRY(opened->TakeStaged());
-  if (!opened->staged_) TRY(opened->work_->MakeDelta(opened->images_));
   return opened;
 }
 
-// One that does not fit is of no use; it goes when the rebase has succeeded.
-Result<void> RebaseSwitch::TakeStaged() {
-  ASSIGN(const std::optional<StagedDelta> staged,
-         SyncWait(host_.loop(), LastStaged(host_, request_.vm)));
-  if (!staged || !CheckStaged(host_, images_, *staged)) return {};
-  TRY(work_->TakeDelta(staged->delta));
-  staged_ = staged->snapshot;
-  return {};
+// A staged delta that does not fit is of no use; it goes when the rebase has succeeded.
+Result<void> RebaseSwitch::TakeVm() {
+  const DiskState now{request_.vm, std::nullopt};
+  ASSIGN(images_, SyncWait(host_.loop(), OpenImages(host_, now, request_.target)));
+  if (staged_ && !CheckStaged(host_, images_, *staged_)) staged_.reset();
+  return staged_ ? work_->TakeDelta(staged_->delta) : work_->MakeDelta(images_);
 }
 
 Result<void> RebaseSwitch::StartOver() {

@@ -14,6 +14,7 @@
 #include "engine/io/host.h"
 #include "tools/rebase/job/images.h"
 #include "tools/rebase/job/rebase_work.h"
+#include "tools/rebase/job/staged.h"
 
 namespace mica::rebase {
 
@@ -29,18 +30,22 @@ enum class BuildVerdict : uint8_t { kGood, kQuarantine, kBlocked };
 
 class RebaseSwitch {
  public:
-  // Opens the images, with locks that are held as long as this lives, clears what an interrupted
-  // rebase left, and makes the new, empty delta, or takes a staged one that fits. kBusy when the VM
-  // is in use or another rebase of it is running; kExists when there is something at `output`.
+  // Makes room, clears what an interrupted rebase left, and finds what was staged. Until its end
+  // there is no other rebase of the VM. kBusy when there is one; kExists when there is something at
+  // `output`.
   static Result<std::unique_ptr<RebaseSwitch>> Open(Host& host, const SwitchRequest& request);
+  // Opens the images, with locks that are held as long as this lives, and takes the staged delta if
+  // it fits, or else makes a new, empty one. kBusy when the VM is in use. Once, before Publish.
+  Result<void> TakeVm();
   RebaseSwitch(const RebaseSwitch&) = delete;
   RebaseSwitch& operator=(const RebaseSwitch&) = delete;
 
   // For the builder. Beneath work(): "report.jsonl" and "rescue/".
   [[nodiscard]] const std::filesystem::path& delta() const noexcept { return work_->delta(); }
   [[nodiscard]] const std::filesystem::path& work() const noexcept { return work_->folder(); }
-  // The snapshot of the VM that the delta has been built from; empty for an empty delta.
-  [[nodiscard]] const std::optional<std::string>& staged() const noexcept { return staged_; }
+  // What was staged: until TakeVm where it is and what is known of it; then, that delta() was built
+  // from its snapshot. Empty: delta() is, or will be.
+  [[nodiscard]] const std::optional<StagedDelta>& staged() const noexcept { return staged_; }
   // Makes an empty delta in place of the staged one.
   Result<void> StartOver();
   // Under which name the result goes with each verdict, and the old delta with kGood.
@@ -59,14 +64,13 @@ class RebaseSwitch {
 
   [[nodiscard]] std::filesystem::path Destination() const;
   Result<void> ChooseNames();
-  Result<void> TakeStaged();
   Result<void> PublishRescues();
   Result<void> PublishReport();
 
   Host& host_;
   SwitchRequest request_;
   std::unique_ptr<RebaseWork> work_;
-  std::optional<std::string> staged_;
+  std::optional<StagedDelta> staged_;
   std::optional<std::filesystem::path> kept_;
   size_t rescue_number_ = 1;
   RebaseImages images_;
