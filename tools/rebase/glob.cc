@@ -43,6 +43,10 @@ Result<Glob> Glob::Parse(std::string_view pattern) {
     if (token.kind != Token::Kind::kLiteral) break;
     glob.prefix_ += token.byte;
   }
+  for (size_t i = glob.tokens_.size(); i > glob.prefix_.size(); --i) {
+    if (glob.tokens_[i - 1].kind != Token::Kind::kLiteral) break;
+    glob.suffix_.insert(glob.suffix_.begin(), glob.tokens_[i - 1].byte);
+  }
   return glob;
 }
 
@@ -155,10 +159,35 @@ Glob::States Glob::TakersOf(char byte) const {
 
 bool Glob::Matches(std::string_view path, PathKind kind) const {
   if (directories_only_ && kind != PathKind::kDirectory) return false;
-  if (!path.starts_with(prefix_)) return false;
+  const size_t literals = prefix_.size() + suffix_.size();
+  if (path.size() < literals || !path.starts_with(prefix_) || !path.ends_with(suffix_)) {
+    return false;
+  }
+  return MiddleTakes(path.substr(prefix_.size(), path.size() - literals));
+}
+
+// Most patterns have no token or one between their literal ends, which needs no automaton: what
+// lies between the ends of the path is what it has to take.
+bool Glob::MiddleTakes(std::string_view bytes) const {
+  const size_t end = tokens_.size() - suffix_.size();
+  if (prefix_.size() == end) return bytes.empty();
+  const Token& first = tokens_[prefix_.size()];
+  if (prefix_.size() + 1 == end) {
+    switch (first.kind) {
+      case Token::Kind::kLiteral:
+      case Token::Kind::kClass:
+        return bytes.size() == 1 && Accepts(first, bytes.front());
+      case Token::Kind::kStar:
+        return !bytes.contains('/');
+      case Token::Kind::kDoubleStar:
+        return true;
+      case Token::Kind::kDirectories:
+        return bytes.empty() || bytes.back() == '/';
+    }
+  }
   States at = From(prefix_.size());
-  for (const char byte : path.substr(prefix_.size())) at = After(at, byte);
-  return IsMatch(at);
+  for (const char byte : bytes) at = After(at, byte);
+  return at[end];
 }
 
 }  // namespace mica::rebase

@@ -52,7 +52,11 @@ class Glob {
   void Close(States& at, States entered) const;
   [[nodiscard]] bool Accepts(const Token& token, char byte) const;
 
+  // Whether the tokens after the prefix and before the suffix take these bytes.
+  [[nodiscard]] bool MiddleTakes(std::string_view bytes) const;
+
   std::string prefix_;  // the literal bytes every match starts with
+  std::string suffix_;  // the literal bytes it ends with, after what is not literal
   std::vector<Token> tokens_;
   std::vector<std::bitset<256>> classes_;
   bool directories_only_ = false;

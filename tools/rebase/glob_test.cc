@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace mica::rebase {
 namespace {
 
@@ -45,6 +47,31 @@ TEST(Glob, LongPathsCostLittle) {
   const auto glob = Glob::Parse("/**a**a**a**a**a**a**a**a**b");
   ASSERT_TRUE(glob.has_value());
   EXPECT_FALSE(glob->Matches("/" + std::string(4096, 'a'), PathKind::kOther));
+}
+
+// Matches looks at the literal ends of a pattern first; the automaton does not.
+TEST(Glob, SaysWhatItsAutomatonSays) {
+  constexpr uint32_t kSeed = 1;
+  std::mt19937 random(kSeed);
+  const std::vector<std::string> parts = {"/", "a", "b", "ab", "*", "**", "/**/", "?", "[ab]"};
+  const auto make = [&](size_t choices) {
+    std::string text = "/";
+    for (size_t i = random() % 6; i > 0; --i) text += parts[random() % choices];
+    return text;
+  };
+  size_t matches = 0;
+  for (size_t round = 0; round < 50'000; ++round) {
+    const std::string pattern = make(parts.size());
+    const std::string path = make(4);
+    const auto glob = Glob::Parse(pattern);
+    ASSERT_TRUE(glob.has_value());
+    Glob::States at = glob->Begin();
+    for (const char byte : path) at = glob->After(at, byte);
+    const bool expected = Glob::IsMatch(at);
+    EXPECT_EQ(glob->Matches(path, PathKind::kDirectory), expected) << pattern << " on " << path;
+    matches += expected ? 1 : 0;
+  }
+  EXPECT_GT(matches, 1000u);
 }
 
 TEST(Glob, RefusesUnfinishedPatterns) {
