@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace mica::rebase {
 namespace {
 
 constexpr size_t kPiece = size_t{256} << 10;
+constexpr size_t kFirstPiece = size_t{4} << 10;
 
 // A volume may return less than was asked for; only 0 is the end.
 Result<size_t> ReadFully(FileRef file, uint64_t offset, Bytes buffer) {
@@ -27,20 +29,22 @@ Result<size_t> ReadFully(FileRef file, uint64_t offset, Bytes buffer) {
 
 }  // namespace
 
+// Most files are small, and most that differ do so in their first bytes.
 Result<bool> SameContent(FileRef a, FileRef b) {
   ASSIGN(const guest::Object first, a.volume->Stat(a.inode));
   ASSIGN(const guest::Object second, b.volume->Stat(b.inode));
   if (first.size != second.size) return false;
-  std::vector<std::byte> first_piece(kPiece);
-  std::vector<std::byte> second_piece(kPiece);
-  for (uint64_t offset = 0; offset < first.size; offset += kPiece) {
-    ASSIGN(const size_t first_size, ReadFully(a, offset, first_piece));
-    ASSIGN(const size_t second_size, ReadFully(b, offset, second_piece));
+  size_t piece = std::min<uint64_t>(kFirstPiece, first.size);
+  std::vector<std::byte> first_bytes;
+  std::vector<std::byte> second_bytes;
+  for (uint64_t offset = 0; offset < first.size; offset += piece) {
+    if (offset != 0) piece = std::min<uint64_t>(kPiece, first.size - offset);
+    first_bytes.resize(piece);
+    second_bytes.resize(piece);
+    ASSIGN(const size_t first_size, ReadFully(a, offset, first_bytes));
+    ASSIGN(const size_t second_size, ReadFully(b, offset, second_bytes));
     if (first_size != second_size) return false;
-    if (!std::equal(first_piece.begin(), first_piece.begin() + static_cast<ptrdiff_t>(first_size),
-                    second_piece.begin())) {
-      return false;
-    }
+    if (std::memcmp(first_bytes.data(), second_bytes.data(), first_size) != 0) return false;
   }
   return true;
 }
