@@ -25,6 +25,7 @@ from mounts import PARTITION_OFFSET, Export, Mounted, copy_disk, mounted_volumes
 
 PACKAGES = ("nano", "htop", "jq", "rsync", "git")
 FILES = 40
+SHUTDOWN_SECONDS = 2  # what a guest takes from the word to the end; the rebase waits, and works ahead
 
 
 def make_patch(golden, disk, log):
@@ -86,6 +87,7 @@ def run_vm(folder, vm, onto, control):
                     file.write(f"late {number}\n" * 50)
             waiting = subprocess.Popen([harness.MICA, "rebase", vm, "--onto", onto, "--control", control, "--wait", "600"],
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            time.sleep(SHUTDOWN_SECONDS)
         off = time.monotonic()
         run("fusermount3", "-u", os.path.dirname(disk))
         output, _ = waiting.communicate()
