@@ -258,12 +258,16 @@ class Oracle:
         return os.path.join(self.path_of(min(self.expected[parent][0])), leaf)
 
     def possible_paths(self, number, depth=0):
-        """Where an object in conflict may be."""
+        """Where an object in conflict may be: wherever either side has it, in directories as they end up."""
         if number == ROOT:
             return {""}
         if depth > 50 or number not in self.expected:
             return set()
-        return {os.path.join(path, leaf) for parent, leaf in self.expected[number][0]
+        places = set(self.expected[number][0])
+        if number in self.conflicts:
+            places.update(*(side.objects[number].places for side in (self.ours, self.theirs)
+                            if number in side.objects))
+        return {os.path.join(path, leaf) for parent, leaf in places
                 for path in self.possible_paths(parent, depth + 1)}
 
     def all_paths(self, number):
