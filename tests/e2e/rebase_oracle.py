@@ -337,9 +337,11 @@ class Oracle:
         return problems
 
     def false_alarms(self, reported):
-        """A warning about an object that is in no conflict costs a person's time."""
+        """A warning about an object that is in no conflict costs a person's time. A record tells all names
+        of its object, also those of the one that the object replaced."""
         conflicting = {path for number in self.conflicts for path in self.all_paths(number)}
+        needed = {id(record) for path, record in reported.items() if path in conflicting}
         known = {path for tree in self.trees for path in tree.names}
         return [f"{path}: a needless {record['severity']}: {record}" for path, record in reported.items()
                 if record.get("severity") in ("warn", "error", "block") and path in known
-                and path not in conflicting]
+                and id(record) not in needed]
