@@ -251,10 +251,17 @@ ReportEntry EntryFor(const Node& node, Action action) {
 Result<void> DecideNode(MergeScene& scene, NodeIndex index) {
   Node& node = scene.graph.At(index);
   if (!node.listed || node.merged_away) return {};
+  const ForcedSide* const forced = FindForced(scene, node);
+  // Most of a large patch is nothing that the VM knows of: no policy and no report speak of it.
+  const bool theirs = forced == nullptr || forced->side == Side::kTheirs;
+  if (theirs && !node.ours().listed && !node.theirs().change.deleted) {
+    TakeSide(node, Side::kTheirs);
+    return {};
+  }
   const PathKind kind =
       node.kind() == ObjectKind::kDirectory ? PathKind::kDirectory : PathKind::kOther;
-  MergeItem item = {node, scene.graph.input().policy.Decide(node.path(), kind),
-                    FindForced(scene, node), EntryFor(node, Action::kCarried)};
+  MergeItem item = {node, scene.graph.input().policy.Decide(node.path(), kind), forced,
+                    EntryFor(node, Action::kCarried)};
   item.entry.unclassified = node.ours().change.any() && !item.decision.matched();
   const bool unit = item.forced != nullptr &&
                     item.forced->strength == ForcedSide::Strength::kAlways &&
