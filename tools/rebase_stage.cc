@@ -58,6 +58,8 @@ Result<ExitStatus> RunStage(Context& context, const RebaseRequest& request) {
   TRY(SyncWait(context.loop, context.host.Stat(request.vm)));
   ASSIGN(const std::unique_ptr<RebaseWork> work, RebaseWork::Open(context.host, request.vm));
   ASSIGN(VmHolder holder, VmHolder::Find(context, request.vm, request.control));
+  // One that was killed has left its own, under the name that is next.
+  TRY(holder.DeleteStaleSnapshots());
   ASSIGN(const StagedDelta next,
          SyncWait(context.loop, rebase::NextStaged(context.host, request.vm)));
   TRY(holder.TakeSnapshot(next.snapshot));

@@ -59,28 +59,11 @@ class RebasedVm(harness.TestCase):
 
     def work_further(self):
         """What the owner does between staging and power-off, with the VM's disk in nobody's hands."""
-        disk = self.path("disk.raw")
-        mica("convert", "-O", "raw", self.vm, disk)
-        before = self.path("before.raw")
-        shutil.copy(disk, before)
-        pool.debugfs(disk, *self.changes())
-        self.copy_changes(before, disk)
+        self.pool.change(self.vm, *self.changes())
 
     def changes(self):
         return (f"write {self.later} /home/later", "rm /home/mine0/own1",
                 *self.pool.replace("/home/mine0/own2", self.later))
-
-    def copy_changes(self, before, after):
-        """Writes the blocks that differ into the VM, through a server."""
-        with Server(self.directory, f"vm={self.vm}") as server, open(before, "rb") as old, open(after, "rb") as new:
-            handle = server.connect("vm")
-            offset = 0
-            while block := new.read(4096):
-                if block != old.read(4096):
-                    handle.pwrite(block, offset)
-                offset += 4096
-            handle.flush()
-            handle.shutdown()
 
     def expected(self, *arguments, status=3):
         """The tree that a rebase from the start gives, made beside the VM."""

@@ -7,7 +7,7 @@ import os
 import shutil
 
 import harness
-from harness import mica, run
+from harness import Server, mica, run
 
 DISK_BYTES = 24 << 20
 FILES = 120
@@ -82,6 +82,24 @@ class Pool:
         mica("convert", "-f", "raw", "-O", "mica", "-b", self.v1, disk, path)
         os.unlink(disk)
         return path
+
+    def change(self, vm, *commands):
+        """What the owner of a VM does, when nobody has its image: writes the blocks in which its disk differs then."""
+        disk, before = self.path("disk.raw"), self.path("before.raw")
+        mica("convert", "-O", "raw", vm, disk)
+        shutil.copy(disk, before)
+        debugfs(disk, *commands)
+        with Server(self.directory, f"vm={vm}") as server, open(before, "rb") as old, open(disk, "rb") as new:
+            handle = server.connect("vm")
+            offset = 0
+            while block := new.read(4096):
+                if block != old.read(4096):
+                    handle.pwrite(block, offset)
+                offset += 4096
+            handle.flush()
+            handle.shutdown()
+        os.unlink(disk)
+        os.unlink(before)
 
     def owner_commands(self, variant, conflicts):
         """What the owner of a VM did: files of its own, and `conflicts` of those that the patch changes."""
