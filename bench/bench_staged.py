@@ -20,8 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "tests", "support"), os.path.join(HERE, "..", "tools", "quickstart")]
 import debian  # noqa: E402
 import harness  # noqa: E402
-from harness import mica, run  # noqa: E402
-from mounts import PARTITION_OFFSET, Export, Mounted, copy_disk, mounted_volumes  # noqa: E402
+from harness import Server, mica, run  # noqa: E402
+from mounts import PARTITION_OFFSET, FuseFile, Mounted, copy_disk, mounted_volumes  # noqa: E402
 
 PACKAGES = ("nano", "htop", "jq", "rsync", "git")
 FILES = 40
@@ -71,39 +71,50 @@ def work(root, log):
     fio.wait()
 
 
+def stage(when, *arguments):
+    print("staged {}: {:.2f} s: {}".format(when, *timed("--stage", *arguments)))
+
+
+def live(disk, folder, *rebase):
+    """What the VM does while it is on, with its rebase staged twice; gives the one that waits for it to be off."""
+    with Mounted(disk) as root:
+        load = threading.Thread(target=work, args=(root, os.path.join(folder, "vm.log")))
+        load.start()
+        time.sleep(5)
+        stage("under load", *rebase)
+        load.join()
+        run("sync", "--file-system", root)
+        stage("again", *rebase)
+        for number in range(FILES):
+            with open(f"{root}/srv/late{number}", "w", encoding="ascii") as file:
+                file.write(f"late {number}\n" * 50)
+        waiting = subprocess.Popen([harness.MICA, "rebase", *rebase, "--wait", "600"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        time.sleep(SHUTDOWN_SECONDS)
+        return waiting
+
+
+def judge(disk):
+    run("e2fsck", "-fn", f"{disk}?offset={PARTITION_OFFSET}")
+    with Mounted(disk, "ro,noload") as root:
+        assert os.path.exists(f"{root}/srv/late{FILES - 1}")
+        audit = run("dpkg", f"--root={root}", "--audit").stdout
+        assert audit == "", audit
+
+
 def run_vm(folder, vm, onto, control):
     """Returns the seconds that the VM was off, and what the rebase said."""
-    with Export(vm, folder, options=("--control", control)) as disk:
-        with Mounted(disk) as root:
-            load = threading.Thread(target=work, args=(root, os.path.join(folder, "vm.log")))
-            load.start()
-            time.sleep(5)
-            print("staged under load: {:.2f} s: {}".format(*timed("--stage", vm, "--onto", onto, "--control", control)))
-            load.join()
-            run("sync", "--file-system", root)
-            print("staged again: {:.2f} s: {}".format(*timed("--stage", vm, "--onto", onto, "--control", control)))
-            for number in range(FILES):
-                with open(f"{root}/srv/late{number}", "w", encoding="ascii") as file:
-                    file.write(f"late {number}\n" * 50)
-            waiting = subprocess.Popen([harness.MICA, "rebase", vm, "--onto", onto, "--control", control, "--wait", "600"],
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            time.sleep(SHUTDOWN_SECONDS)
-        off = time.monotonic()
-        run("fusermount3", "-u", os.path.dirname(disk))
+    with Server(folder, f"vm={vm}", options=("--control", control)) as server:
+        with FuseFile(server.uri("vm"), folder) as disk:
+            waiting = live(disk, folder, vm, "--onto", onto, "--control", control)
+            off = time.monotonic()
         output, _ = waiting.communicate()
         seconds = time.monotonic() - off
         if waiting.returncode not in (0, 3):
             raise AssertionError(output)
-        run("nbdinfo", "--size", f"nbd+unix:///vm?socket={folder}/socket")
-        # Export takes it down.
-        subprocess.Popen(["nbdfuse", disk, f"nbd+unix:///vm?socket={folder}/socket"])
-        while not os.path.exists(disk):
-            time.sleep(0.01)
-        run("e2fsck", "-fn", f"{disk}?offset={PARTITION_OFFSET}")
-        with Mounted(disk, "ro,noload") as root:
-            assert os.path.exists(f"{root}/srv/late{FILES - 1}")
-            audit = run("dpkg", f"--root={root}", "--audit").stdout
-            assert audit == "", audit
+        run("nbdinfo", "--size", server.uri("vm"))
+        with FuseFile(server.uri("vm"), folder) as disk:
+            judge(disk)
     return seconds, figures_of(output)
 
 

@@ -23,7 +23,7 @@ import merge_table  # noqa: E402
 import tree  # noqa: E402
 from harness import mica  # noqa: E402
 from generated_disks import FILE_SYSTEMS, Ext4  # noqa: E402
-from mounts import Export, Mounted, copy_disk  # noqa: E402
+from mounts import Mounted, copy_disk, exported  # noqa: E402
 from rebase_generator import Side  # noqa: E402
 from rebase_oracle import Oracle, Tree  # noqa: E402
 
@@ -94,7 +94,7 @@ class Story:
         start = (base.names, 1_000_000)
         if self.seed % 6 == 0:
             mica("clone", self.path("base.raw"), self.path("vm.mica"))
-            with Export(self.path("vm.mica"), self.directory) as disk:
+            with exported(self.path("vm.mica"), self.directory) as disk:
                 return self.change(disk, *start)
         copy_disk(self.path("base.raw"), self.path("ours.raw"))
         changed = self.change(self.path("ours.raw"), *start, *self.kind.unflushed)

@@ -23,7 +23,7 @@ import harness  # noqa: E402
 import tree  # noqa: E402
 from guest_boot import boot  # noqa: E402
 from harness import Server, mica, run  # noqa: E402
-from mounts import PARTITION_OFFSET, Export, copy_disk, mounted_volumes  # noqa: E402
+from mounts import PARTITION_OFFSET, copy_disk, exported, mounted_volumes  # noqa: E402
 
 CHECK_SCRIPT = """#!/bin/bash
 # Each line opens the console anew: the login program hangs up whoever has it open when it starts.
@@ -170,7 +170,7 @@ class Pair(harness.TestCase):
 
     def judge_disk(self):
         """e2fsck, and every path of the four trees."""
-        with Export(self.path("vm.mica"), self.directory) as disk:
+        with exported(self.path("vm.mica"), self.directory) as disk:
             for offset, _ in self.volumes:
                 run("e2fsck", "-fn", f"{disk}?offset={offset}")
             result = self.scan(disk)

@@ -13,8 +13,9 @@ import subprocess
 import sys
 
 import generated_rebase
-from generated_rebase import Export, Story, harness, mica, record
+from generated_rebase import Story, harness, mica, record
 from harness import run
+from mounts import exported
 from rebase_generator import Side
 
 
@@ -34,7 +35,7 @@ class StagedStory(Story):
         """From one to three times, something is changed, staged, and changed further."""
         mica("clone", self.path("base.raw"), self.path("vm.mica"))
         control = self.path("control")
-        with Export(self.path("vm.mica"), self.directory, options=("--control", control)) as disk, \
+        with exported(self.path("vm.mica"), self.directory, options=("--control", control)) as disk, \
                 self.mounted(disk) as root:
             side = Side(root, self.random.random(), base.names, 1_000_000, self.hot)
             for _ in range(self.random.randint(1, 3)):

@@ -4,20 +4,19 @@
 the export switched under the clients that come next. Whatever is wrong with what was staged, the result is that of
 a rebase from the start. staged_rebase.py does the same with generated changes."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 import harness  # noqa: E402
 import pool  # noqa: E402
 from harness import Server, mica, run  # noqa: E402
+from mounts import FuseFile  # noqa: E402
 
 
 class RebasedVm(harness.TestCase):
@@ -210,21 +209,9 @@ class Served(RebasedVm):
         self.server.stop()
         self.server.log.close()
 
-    @contextlib.contextmanager
     def running(self):
         """The export as a file: a VM that is on."""
-        mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
-        disk = os.path.join(mount, "disk")
-        fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
-        try:
-            for _ in range(1000):
-                if os.path.exists(disk):
-                    break
-                time.sleep(0.01)
-            yield disk
-        finally:
-            run("fusermount3", "-u", mount)
-            fuse.wait()
+        return FuseFile(self.server.uri("vm"), self.directory)
 
     def exported_tree(self):
         """What the next client of the export sees."""

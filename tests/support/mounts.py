@@ -56,29 +56,37 @@ def mounted_volumes(disk, volumes, *options):
         yield root
 
 
-class Export:
-    """An image as a disk file, through `mica serve` and nbdfuse."""
+class FuseFile:
+    """An export of a server as a disk file, through nbdfuse: a VM that is on."""
 
-    def __init__(self, image, directory, options=()):
-        self.image, self.directory, self.options = image, directory, options
+    def __init__(self, uri, directory, *options):
+        self.uri, self.directory, self.options = uri, directory, options
 
     def __enter__(self):
-        self.server = Server(self.directory, f"vm={self.image}", options=self.options)
         self.mount = tempfile.mkdtemp(prefix="fuse-", dir=self.directory)
         disk = os.path.join(self.mount, "disk")
-        self.fuse = subprocess.Popen(["nbdfuse", disk, self.server.uri("vm")])
+        self.fuse = subprocess.Popen(["nbdfuse", *self.options, disk, self.uri])
         for _ in range(1000):
             if os.path.exists(disk):
                 return disk
+            if self.fuse.poll() is not None:
+                break
             time.sleep(0.01)
+        self.fuse.kill()
+        self.fuse.wait()
         raise AssertionError("nbdfuse shows nothing")
 
     def __exit__(self, *_):
         run("fusermount3", "-u", self.mount)
         self.fuse.wait()
-        self.server.stop()
-        self.server.log.close()
         os.rmdir(self.mount)
+
+
+@contextlib.contextmanager
+def exported(image, directory, options=()):
+    """An image as a disk file, through `mica serve` and nbdfuse."""
+    with Server(directory, f"vm={image}", options=options) as server, FuseFile(server.uri("vm"), directory) as disk:
+        yield disk
 
 
 def copy_disk(source, target):
