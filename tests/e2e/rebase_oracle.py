@@ -223,14 +223,19 @@ class Oracle:
                     if parent != ROOT and parent not in self.expected:
                         kept = self.ours.objects.get(parent) or self.theirs.objects.get(parent)
                         self.expected[parent] = (kept.places if kept else frozenset(), None)
-                        # Whoever may be another object may be in another place.
-                        self.conflicts[parent] = AMBIGUOUS if self.conflicts.get(number) == AMBIGUOUS else (
+                        self.conflicts[parent] = AMBIGUOUS if self.may_be_elsewhere(number, parent) else (
                             "deleted by one, with something in it of the other")
                         found = spread = True
                     if parent in self.conflicts and number not in self.conflicts:
                         self.conflicts[number] = IN_CONFLICT
                         found = spread = True
         return found
+
+    def may_be_elsewhere(self, number, directory):
+        """Whoever may be another object may be in another place, and who is in conflict where the other side has it."""
+        return self.conflicts.get(number) == AMBIGUOUS or (number in self.conflicts and any(
+            parent != directory for side in (self.ours, self.theirs) if number in side.objects
+            for parent, _ in side.objects[number].places))
 
     def find_cycles(self):
         caught = [number for number in self.expected if self.is_in_a_cycle(number)]
