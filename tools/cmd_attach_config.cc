@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "tools/attach_config.h"
+#include "tools/cli/attach_config.h"
 #include "tools/verbs.h"
 
 namespace mica {

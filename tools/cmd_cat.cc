@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "engine/base/aligned_buffer.h"
+#include "tools/browse/guest_image.h"
 #include "tools/guest/path.h"
 #include "tools/guest/text.h"
-#include "tools/guest_image.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -6,7 +6,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/open_commit.h"
-#include "tools/chain_job_run.h"
+#include "tools/cli/chain_job_run.h"
 #include "tools/verbs.h"
 
 namespace mica {

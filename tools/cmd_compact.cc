@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/async/sync_wait.h"
-#include "tools/output_text.h"
-#include "tools/space_image.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/space_image.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -5,9 +5,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "tools/confirm_run.h"
-#include "tools/fleet_options.h"
-#include "tools/output_text.h"
+#include "tools/cli/output_text.h"
+#include "tools/rebase_run/confirm_run.h"
+#include "tools/rebase_run/fleet_options.h"
 #include "tools/verbs.h"
 
 namespace mica {

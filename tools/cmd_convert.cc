@@ -7,10 +7,10 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/registry.h"
+#include "tools/cli/measuring_device.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/parse.h"
 #include "tools/copy_run.h"
-#include "tools/measuring_device.h"
-#include "tools/output_text.h"
-#include "tools/parse.h"
 #include "tools/verbs.h"
 
 namespace mica {

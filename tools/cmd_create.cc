@@ -7,10 +7,10 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/registry.h"
-#include "tools/image_file.h"
-#include "tools/output_text.h"
-#include "tools/parse.h"
-#include "tools/quota_option.h"
+#include "tools/cli/image_file.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/parse.h"
+#include "tools/cli/quota_option.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -5,8 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tools/cli/served_image.h"
 #include "tools/serve/control_client.h"
-#include "tools/served_image.h"
 #include "tools/verbs.h"
 
 namespace mica {

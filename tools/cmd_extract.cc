@@ -5,10 +5,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tools/cli/output_text.h"
+#include "tools/browse/guest_extract.h"
+#include "tools/browse/guest_image.h"
 #include "tools/guest/path.h"
-#include "tools/guest_extract.h"
-#include "tools/guest_image.h"
-#include "tools/output_text.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -6,11 +6,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "tools/fit_run.h"
-#include "tools/fleet_options.h"
-#include "tools/lint_run.h"
-#include "tools/rebase_front.h"
-#include "tools/rebase_policy.h"
+#include "tools/rebase_run/fit_run.h"
+#include "tools/rebase_run/fleet_options.h"
+#include "tools/rebase_run/lint_run.h"
+#include "tools/rebase_run/rebase_front.h"
+#include "tools/rebase_run/rebase_policy.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -7,7 +7,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/jobs/flatten.h"
 #include "formats/open_chain.h"
-#include "tools/chain_job_run.h"
+#include "tools/cli/chain_job_run.h"
 #include "tools/verbs.h"
 
 namespace mica {

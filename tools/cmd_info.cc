@@ -7,10 +7,10 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/identity_text.h"
-#include "tools/layer_view.h"
-#include "tools/output_json.h"
-#include "tools/output_text.h"
-#include "tools/snapshot_text.h"
+#include "tools/cli/layer_view.h"
+#include "tools/cli/output_json.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/snapshot_text.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -5,10 +5,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "tools/browse/guest_image.h"
+#include "tools/browse/object_text.h"
 #include "tools/guest/path.h"
 #include "tools/guest/text.h"
-#include "tools/guest_image.h"
-#include "tools/object_text.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -7,7 +7,7 @@
 
 #include "engine/async/sync_wait.h"
 #include "formats/open_chain.h"
-#include "tools/image_map.h"
+#include "tools/cli/image_map.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -8,8 +8,8 @@
 #include "engine/async/sync_wait.h"
 #include "engine/filters/forwarding_device.h"
 #include "formats/registry.h"
+#include "tools/cli/measuring_device.h"
 #include "tools/copy_run.h"
-#include "tools/measuring_device.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "tools/guest/mounted/mount_service.h"
-#include "tools/mounter_process.h"
+#include "tools/rebase_run/mounter_process.h"
 #include "tools/sandbox/sandbox.h"
 
 namespace mica {

@@ -7,8 +7,8 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/base/parse_size.h"
-#include "tools/output_text.h"
-#include "tools/space_image.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/space_image.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -2,14 +2,14 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
-#include "tools/confirm_run.h"
-#include "tools/fleet_options.h"
-#include "tools/fleet_run.h"
-#include "tools/rebase_conflicts.h"
-#include "tools/rebase_stage.h"
-#include "tools/rebase_verify.h"
+#include "tools/rebase_run/confirm_run.h"
+#include "tools/rebase_run/fleet_options.h"
+#include "tools/rebase_run/fleet_run.h"
+#include "tools/rebase_run/rebase_conflicts.h"
+#include "tools/rebase_run/rebase_stage.h"
+#include "tools/rebase_run/rebase_verify.h"
+#include "tools/rebase_run/stage_run.h"
 #include "tools/sandbox/sandbox.h"
-#include "tools/stage_run.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -6,8 +6,8 @@
 
 #include "engine/async/sync_wait.h"
 #include "engine/jobs/reparent.h"
-#include "tools/chain_job_run.h"
-#include "tools/image_file.h"
+#include "tools/cli/chain_job_run.h"
+#include "tools/cli/image_file.h"
 #include "tools/verbs.h"
 
 namespace mica {

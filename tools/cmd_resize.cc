@@ -9,8 +9,8 @@
 #include "engine/base/checked_math.h"
 #include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
-#include "tools/output_text.h"
-#include "tools/parse.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/parse.h"
 #include "tools/verbs.h"
 
 namespace mica {

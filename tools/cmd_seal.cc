@@ -8,12 +8,12 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chunk_codec.h"
 #include "formats/open_chain.h"
-#include "tools/image_file.h"
-#include "tools/layer_view.h"
-#include "tools/output_json.h"
-#include "tools/output_text.h"
-#include "tools/pack_in_place.h"
-#include "tools/parse.h"
+#include "tools/cli/image_file.h"
+#include "tools/cli/layer_view.h"
+#include "tools/cli/output_json.h"
+#include "tools/cli/output_text.h"
+#include "tools/cli/pack_in_place.h"
+#include "tools/cli/parse.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "engine/async/sync_wait.h"
-#include "tools/parse.h"
+#include "tools/cli/parse.h"
 #include "tools/serve/serve_program.h"
 #include "tools/verbs.h"
 

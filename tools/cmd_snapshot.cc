@@ -8,9 +8,9 @@
 #include "engine/async/sync_wait.h"
 #include "engine/snapshot_control.h"
 #include "formats/open_chain.h"
-#include "tools/layer_view.h"
-#include "tools/output_json.h"
-#include "tools/snapshot_text.h"
+#include "tools/cli/layer_view.h"
+#include "tools/cli/output_json.h"
+#include "tools/cli/snapshot_text.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <array>
 
-#include "tools/rebase_worker.h"
+#include "tools/rebase_run/rebase_worker.h"
 
 namespace mica {
 namespace {

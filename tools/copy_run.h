@@ -8,8 +8,8 @@
 #include <string>
 
 #include "engine/jobs/copy.h"
-#include "tools/image_file.h"
-#include "tools/verb.h"
+#include "tools/cli/image_file.h"
+#include "tools/cli/verb.h"
 
 namespace mica {
 

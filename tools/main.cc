@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "engine/io/runtime.h"
-#include "tools/common_options.h"
-#include "tools/temporary_file.h"
+#include "tools/cli/common_options.h"
+#include "tools/cli/temporary_file.h"
 #include "tools/verbs.h"
 
 namespace mica {

@@ -3,8 +3,8 @@
 
 #include <array>
 
-#include "tools/mounter_process.h"
-#include "tools/rebase_worker.h"
+#include "tools/rebase_run/mounter_process.h"
+#include "tools/rebase_run/rebase_worker.h"
 
 namespace mica {
 

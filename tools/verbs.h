@@ -5,7 +5,7 @@
 
 #include <span>
 
-#include "tools/verb.h"
+#include "tools/cli/verb.h"
 
 namespace mica {
 

@@ -18,7 +18,7 @@ class Includes(unittest.TestCase):
         for path, included in (
                 ("engine/base/a.cc", "engine/io/host.h"), ("engine/io/a.h", "engine/layer.h"),
                 ("engine/image_chain.cc", "formats/format.h"), ("nbd/session.cc", "formats/registry.h"),
-                ("nbd/session.cc", "tools/verb.h"), ("formats/raw/a.cc", "formats/mica/superblock.h"),
+                ("nbd/session.cc", "tools/cli/verb.h"), ("formats/raw/a.cc", "formats/mica/superblock.h"),
                 ("formats/open_chain.cc", "formats/mica/mica.h"), ("formats/raw/a.cc", "nbd/server.h"),
                 ("tools/guest/a.cc", "tools/rebase/plan.h"), ("tools/guest/a.cc", "formats/registry.h"),
                 ("engine/filters/a.h", "engine/jobs/copy.h"), ("tools/a.cc", "formats/mica/mica.h")):

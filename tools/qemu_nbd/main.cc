@@ -18,14 +18,14 @@
 #include "formats/open_chain.h"
 #include "nbd/listen_patiently.h"
 #include "nbd/server.h"
-#include "tools/chain_bitmaps.h"
-#include "tools/pid_file.h"
+#include "tools/cli/chain_bitmaps.h"
+#include "tools/cli/pid_file.h"
+#include "tools/cli/stop_signal.h"
 #include "tools/qemu_nbd/arguments.h"
 #include "tools/qemu_nbd/background.h"
 #include "tools/qemu_nbd/list_exports.h"
 #include "tools/qemu_nbd/tls_objects.h"
 #include "tools/serve/inherited_sockets.h"
-#include "tools/stop_signal.h"
 
 namespace mica {
 namespace {

@@ -11,9 +11,9 @@
 
 #include "engine/snapshot_control.h"
 #include "nbd/server.h"
+#include "tools/cli/served_image.h"
 #include "tools/serve/serve_config.h"
 #include "tools/serve/serve_loops.h"
-#include "tools/served_image.h"
 
 namespace mica {
 

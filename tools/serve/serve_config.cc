@@ -7,7 +7,7 @@
 
 #include "nbd/event_log.h"
 #include "nbd/wire.h"
-#include "tools/parse.h"
+#include "tools/cli/parse.h"
 
 namespace mica {
 

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "tools/output.h"
+#include "tools/cli/output.h"
 #include "tools/serve/config_json.h"
 
 namespace mica {

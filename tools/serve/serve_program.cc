@@ -11,8 +11,8 @@
 
 #include "nbd/listen_patiently.h"
 #include "nbd/socket_stream.h"
-#include "tools/output.h"
-#include "tools/parse.h"
+#include "tools/cli/output.h"
+#include "tools/cli/parse.h"
 #include "tools/serve/confinement.h"
 #include "tools/serve/metrics_text.h"
 #include "tools/serve/service_notify.h"

@@ -6,7 +6,9 @@
 #include <optional>
 
 #include "nbd/server.h"
-#include "tools/pid_file.h"
+#include "tools/cli/pid_file.h"
+#include "tools/cli/stop_signal.h"
+#include "tools/cli/verb.h"
 #include "tools/serve/control.h"
 #include "tools/serve/export_keeper.h"
 #include "tools/serve/hand_over.h"
@@ -17,8 +19,6 @@
 #include "tools/serve/small_server.h"
 #include "tools/serve/space_watch.h"
 #include "tools/serve/stdio_connection.h"
-#include "tools/stop_signal.h"
-#include "tools/verb.h"
 
 namespace mica {
 

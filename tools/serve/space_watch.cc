@@ -6,7 +6,7 @@
 #include <set>
 
 #include "engine/space_control.h"
-#include "tools/output_text.h"
+#include "tools/cli/output_text.h"
 
 namespace mica {
 
