@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
+#include <cerrno>
 
 #include "tools/rebase_run/rebase_worker.h"
 
@@ -14,19 +14,16 @@ constexpr VerbText kText{.name = "worker",
                          .synopsis = "<REQUEST",
                          .notes = "Started by `mica rebase` and `mica fit`; not for people."};
 
-constexpr size_t kRequestBytesMax = size_t{1} << 20;
+constexpr size_t kRequestBytesMax = size_t{64} << 10;
 
 Result<ExitStatus> Worker(Context& context) {
-  std::string request;
-  std::array<char, 4096> buffer{};
-  while (request.size() < kRequestBytesMax) {
-    const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoError(errno, "standard input: read");
-    if (got == 0) break;
-    request.append(buffer.data(), static_cast<size_t>(got));
-    if (request.ends_with('\n')) break;
-  }
+  std::string request(kRequestBytesMax, '\0');
+  ssize_t got = 0;
+  do {
+    got = ::read(STDIN_FILENO, request.data(), request.size());
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoError(errno, "standard input: read");
+  request.resize(static_cast<size_t>(got));
   return RunWorker(context, request);
 }
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,6 +182,20 @@ class Staged(RebasedVm):
                 self.assertIsNone(self.finish())
                 self.expect_finished(tree)
                 self.restore()
+
+    def test_a_worker_tells_its_request_from_the_word_that_follows(self):
+        """A VM that is off at once is told to a worker that has not read its request yet."""
+        request = {"role": "build", "parent": os.getpid(), "vm": self.path("nothing"), "onto": self.pool.v2,
+                   "staged": "before", "delta": self.path("new"), "delta_before": self.path("old"),
+                   "work": self.directory}
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            ours.send(json.dumps(request).encode())
+            ours.send(b"!")
+            worker = subprocess.run([harness.MICA, "worker", "--io=blocking"], stdin=theirs, capture_output=True,
+                                    text=True, timeout=60, check=False)
+        self.assertEqual(worker.returncode, 0, worker.stderr)
+        self.assertTrue(worker.stdout.startswith("misfit "), worker.stdout)
 
     def test_refuses_what_makes_no_sense(self):
         for arguments in (("--stage", "-o", "x"), ("--stage", "--report", "x"), ("--unstage", "-o", "x")):

@@ -291,7 +291,6 @@ SelfProcessRequest WorkerProcess(const WorkerRequest& request, IoEngineKind io) 
   SelfProcessRequest process;
   process.arguments = {"worker", io == IoEngineKind::kAio ? "--io=aio" : "--io=blocking"};
   process.input = ToJson(request).dump(-1, ' ', false, Json::error_handler_t::replace);
-  process.input += '\n';
   process.keep_input = !request.delta_before.empty();
   // What cannot be prepared shows again, and is said then.
   process.own_stderr = request.role == WorkerRole::kPrepare;

@@ -52,7 +52,7 @@ void SendTo(int socket, std::string_view bytes) noexcept {
   static_cast<void>(sent);  // its end tells
 }
 
-// A socket, for SendTo.
+// A socket, for SendTo. Records: what is sent later is not read as a part of this.
 Result<Pipe> InputWith(const std::string& text) {
   if (text.size() > kInputBytesMax) {
     return Error{Errc::kLimit, fmt::format("a request of {} bytes for a worker process: expected "
@@ -60,7 +60,7 @@ Result<Pipe> InputWith(const std::string& text) {
                                            text.size(), kInputBytesMax)};
   }
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return ErrnoError(errno, "make a socket");
   }
   ASSIGN(Pipe pipe, MoveUp(ends));

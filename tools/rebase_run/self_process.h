@@ -17,7 +17,7 @@ namespace mica {
 
 struct SelfProcessRequest {
   std::vector<std::string> arguments;         // after the program's name
-  std::string input;                          // its stdin; at most 32 KiB
+  std::string input;                          // its stdin, one record; at most 32 KiB
   bool keep_input = false;                    // more can follow on its stdin, by Send
   bool own_stderr = false;                    // else it talks to ours
   size_t output_bytes_max = size_t{1} << 20;  // of each stream; the rest is read and dropped
@@ -41,7 +41,7 @@ class SelfProcess {
   // Kills it when it has not been waited for.
   ~SelfProcess();
 
-  // To its stdin, if that was kept. One that has ended does not read it, which is no error: how it
+  // A record to its stdin, if that was kept. One that has ended does not read it, which is no error: how it
   // ended tells. Does not block as long as it is a few bytes.
   void Send(std::string_view bytes) noexcept;
 
