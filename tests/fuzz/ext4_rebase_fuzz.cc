@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,10 +71,10 @@ class Workshop {
   void Copy(const std::string& from, const std::string& to) const { Run("cp " + from + " " + to); }
   [[nodiscard]] std::vector<std::byte> Content(const std::string& image) const {
     std::ifstream file(folder_ / image, std::ios::binary);
-    std::vector<std::byte> bytes(kVolumeBytes);
-    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    MICA_CHECK(file.gcount() == static_cast<std::streamsize>(bytes.size()));
-    return bytes;
+    const std::vector<char> read{std::istreambuf_iterator<char>(file), {}};
+    const auto bytes = std::as_bytes(std::span(read));
+    MICA_CHECK(bytes.size() == kVolumeBytes);
+    return {bytes.begin(), bytes.end()};
   }
 
  private:

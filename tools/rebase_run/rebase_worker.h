@@ -3,8 +3,8 @@
 // it opens anything: no system calls but those of file work (so no network), no file written but
 // those it was given, bounds on memory and processor time, and it ends with whoever started it.
 //
-// It is told what to do by a record of JSON on its stdin, a socket, and answers with its exit status, with
-// files in its work folder, and with text on stdout. `mica worker` is not for people.
+// It is told what to do by a record of JSON on its stdin, a socket, and answers with its exit
+// status, with files in its work folder, and with text on stdout. `mica worker` is not for people.
 #pragma once
 
 #include <string>

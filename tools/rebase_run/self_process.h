@@ -41,8 +41,8 @@ class SelfProcess {
   // Kills it when it has not been waited for.
   ~SelfProcess();
 
-  // A record to its stdin, if that was kept. One that has ended does not read it, which is no error: how it
-  // ended tells. Does not block as long as it is a few bytes.
+  // A record to its stdin, if that was kept. One that has ended does not read it, which is no
+  // error: how it ended tells. Does not block as long as it is a few bytes.
   void Send(std::string_view bytes) noexcept;
 
   // Readable or closed when there is something to do; -1 when closed.
