@@ -33,6 +33,10 @@ struct ObjectId {
   friend auto operator<=>(const ObjectId&, const ObjectId&) = default;
 };
 
+// Extended attributes: full names ("user.x", "security.capability", "system.posix_acl_access"),
+// values as the kernel's getxattr(2) returns them.
+using Xattrs = std::map<std::string, std::string>;
+
 struct Attributes {
   uint32_t mode = 0;  // permission bits with set-id and sticky (07777), without the kind
   uint32_t uid = 0;
@@ -40,9 +44,7 @@ struct Attributes {
   Timestamp modified;
   uint32_t flags = 0;       // the chattr(1) flags a user can set (immutable, append, nodump, …)
   uint32_t project_id = 0;  // 0 where the file system has none
-  // Full names ("user.x", "security.capability", "system.posix_acl_access"), values as the kernel's
-  // getxattr(2) returns them.
-  std::map<std::string, std::string> xattrs;
+  Xattrs xattrs;
   friend bool operator==(const Attributes&, const Attributes&) = default;
 };
 

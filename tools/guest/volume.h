@@ -41,6 +41,9 @@ class Volume {
   virtual Result<size_t> Read(uint64_t inode, uint64_t offset, Bytes buffer) = 0;
   // The stored ranges of a regular file in order, so that a copy can keep its holes.
   virtual Result<std::vector<ByteRange>> StoredRanges(uint64_t inode) = 0;
+  // Whether any object of this file system has room for all these attributes together. Where no
+  // limit is known it has.
+  [[nodiscard]] virtual bool CanHold(const Xattrs& /*xattrs*/) const { return true; }
 };
 
 // Walks an absolute path without following symlinks; empty when a component is missing or not a

@@ -101,6 +101,10 @@ Result<uint32_t> RemoveEntry(WriteContext& context, uint64_t directory, std::str
   return found->inode;
 }
 
+Result<void> MoveEntriesToBlock(WriteContext& context, uint64_t directory) {
+  return Rebuild(context, directory, [](std::vector<BuiltEntry>&) {});
+}
+
 Result<void> SetParent(WriteContext& context, uint64_t directory, uint32_t parent) {
   ASSIGN(RawInode inode, OpenDirectory(context, directory));
   if (inode.Has(EXT4_INLINE_DATA_FL)) {

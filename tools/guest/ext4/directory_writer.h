@@ -24,6 +24,9 @@ Result<void> AddEntry(WriteContext& context, uint64_t directory, const NewEntry&
 // The inode the name had; kNotFound when the directory does not have it.
 Result<uint32_t> RemoveEntry(WriteContext& context, uint64_t directory, std::string_view leaf);
 
+// A directory with inline data becomes one with a block.
+Result<void> MoveEntriesToBlock(WriteContext& context, uint64_t directory);
+
 // Rewrites ".." of a directory that has moved.
 Result<void> SetParent(WriteContext& context, uint64_t directory, uint32_t parent);
 

@@ -12,6 +12,7 @@
 #include "tools/guest/ext4/directory_lookup.h"
 #include "tools/guest/ext4/superblock.h"
 #include "tools/guest/ext4/xattr_reader.h"
+#include "tools/guest/ext4/xattr_room.h"
 
 namespace mica::guest {
 
@@ -162,6 +163,12 @@ Result<std::vector<ByteRange>> Ext4Volume::StoredRanges(uint64_t inode) {
     return whole;
   }
   return StoredRangesOf(cached_map_, fs_->blocksize, size);
+}
+
+bool Ext4Volume::CanHold(const Xattrs& xattrs) const {
+  if (xattrs.empty()) return true;
+  return ext2fs_has_feature_xattr(fs_->super) &&
+         ArrangeXattrs(LeastRoomForXattrs(fs_), xattrs).has_value();
 }
 
 }  // namespace mica::guest

@@ -10,6 +10,7 @@
 #include "tools/guest/ext4/directory_builder.h"
 #include "tools/guest/ext4/directory_lookup.h"
 #include "tools/guest/ext4/directory_writer.h"
+#include "tools/guest/ext4/xattr_room.h"
 #include "tools/guest/ext4/xattr_writer.h"
 
 namespace mica::guest {
@@ -249,7 +250,19 @@ Result<void> Ext4Writer::Rename(const Place& from, const Place& to) {
   return ChangeLinks(*found, 0);
 }
 
+// Inline data stands among the attributes; where both do not fit, it moves into a block.
+Result<void> Ext4Writer::MakeRoomFor(const Xattrs& xattrs, uint64_t number) {
+  ASSIGN(RawInode inode, context_.volume.Inode(number));
+  if (!inode.Has(EXT4_INLINE_DATA_FL)) return {};
+  ASSIGN(const bool has_room, HasRoomForXattrs(context_, inode, xattrs));
+  if (has_room) return {};
+  if (IsDirectory(inode)) return MoveEntriesToBlock(context_, number);
+  ASSIGN(FileWriter file, FileWriter::OpenInode(context_, std::move(inode)));
+  return file.Finish();
+}
+
 Result<void> Ext4Writer::SetAttributes(uint64_t number, const Attributes& attributes) {
+  TRY(MakeRoomFor(attributes.xattrs, number));
   ASSIGN(RawInode inode, context_.volume.Inode(number));
   TRY(EncodeAttributes(context_.fs(), attributes, inode));
   Touch(inode);

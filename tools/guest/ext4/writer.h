@@ -43,6 +43,7 @@ class Ext4Writer final : public VolumeWriter {
   Result<void> FillInode(RawInode& inode, const Place& at, const NewObject& object);
   Result<void> FillSymlink(RawInode& inode, const std::string& target);
   Result<void> DeleteInode(RawInode& inode);
+  Result<void> MakeRoomFor(const Xattrs& xattrs, uint64_t inode);
   Result<void> ChangeLinks(uint64_t inode, int by);
   void Touch(RawInode& inode) const;  // ctime
 

@@ -264,6 +264,49 @@ TEST_F(WriterTest, AttributesThatDoNotFitAreRefused) {
   Finish();
 }
 
+TEST_F(WriterTest, AttributesAreArrangedSoThatAllFit) {
+  Make("-t ext4 -b 4096 -I 256");  // 88 bytes in the inode, 4060 in the block
+  NewObject object = MakeNew(ObjectKind::kRegular);
+  object.attributes.xattrs["user.a"] = Pattern(1, 20);  // 40 with its entry
+  const uint64_t inode = Must(writer().Create({kRoot, "f"}, object));
+  object.attributes.xattrs["user.b"] = Pattern(2, 24);  // 44
+  object.attributes.xattrs["user.c"] = Pattern(3, 24);
+  object.attributes.xattrs["user.d"] = Pattern(4, 4000);  // 4020
+  EXPECT_TRUE(before().CanHold(object.attributes.xattrs));
+  Must(writer().SetAttributes(inode, object.attributes));
+  Xattrs larger = object.attributes.xattrs;
+  larger["user.e"] = "";
+  EXPECT_FALSE(before().CanHold(larger));
+  Finish();
+  EXPECT_EQ(Must(after().Stat(inode)).attributes.xattrs, object.attributes.xattrs);
+}
+
+TEST_F(WriterTest, InlineDataGivesWayToAttributes) {
+  const std::string source = scratch_.Path("data");
+  const std::string content(100, 'i');
+  Shell(fmt::format("printf {} > {}", content, source));
+  Make("-t ext4 -b 4096 -O inline_data -I 256", 64 << 20,
+       fmt::format("write {} /small\nmkdir /d\nmkdir /d/sub", source));
+  for (const char* path : {"/small", "/d"}) {
+    const uint64_t inode = Inode(before(), path);
+    ASSERT_TRUE(Must(before().Inode(inode)).Has(EXT4_INLINE_DATA_FL));
+    Attributes attributes = Must(before().Stat(inode)).attributes;
+    attributes.xattrs = {{"user.a", Pattern(1, 60)}, {"user.b", Pattern(2, 4000)}};
+    EXPECT_TRUE(before().CanHold(attributes.xattrs));
+    Must(writer().SetAttributes(inode, attributes));
+    EXPECT_EQ(Must(before().Stat(inode)).attributes.xattrs, attributes.xattrs);
+  }
+  Finish();
+  EXPECT_EQ(Must(ReadWhole(after(), Inode(after(), "/small"), 1000)), content);
+  EXPECT_EQ(Must(after().List(Inode(after(), "/d"))).size(), 1u);
+}
+
+TEST_F(WriterTest, AFileSystemWithoutAttributesHoldsNone) {
+  Make("-t ext4 -b 4096 -O ^ext_attr");
+  EXPECT_TRUE(before().CanHold({}));
+  EXPECT_FALSE(before().CanHold({{"user.a", ""}}));
+}
+
 TEST_F(WriterTest, UnwrittenBlocksBecomeWrittenAndReadZeroAround) {
   Make("-t ext4 -b 4096", 64 << 20, "write /dev/null /f\nfallocate /f 0 99\nsif /f size 409600");
   const uint64_t inode = Inode(before(), "/f");

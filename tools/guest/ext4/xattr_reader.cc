@@ -139,15 +139,18 @@ Result<std::vector<RawXattr>> ReadRawXattrs(ext2_filsys fs, IoManager& io, const
   return found;
 }
 
-Result<std::map<std::string, std::string>> ReadXattrs(ext2_filsys fs, IoManager& io,
-                                                      const RawInode& inode) {
+std::string FullName(const RawXattr& xattr) {
+  const auto* prefix = std::ranges::find(kPrefixes, xattr.index, &Prefix::index);
+  if (prefix == std::end(kPrefixes)) return {};
+  return prefix->whole ? std::string(prefix->text) : std::string(prefix->text) + xattr.leaf;
+}
+
+Result<Xattrs> ReadXattrs(ext2_filsys fs, IoManager& io, const RawInode& inode) {
   ASSIGN(std::vector<RawXattr> raw, ReadRawXattrs(fs, io, inode));
-  std::map<std::string, std::string> xattrs;
+  Xattrs xattrs;
   for (RawXattr& xattr : raw) {
-    const auto* prefix = std::ranges::find(kPrefixes, xattr.index, &Prefix::index);
-    if (prefix == std::end(kPrefixes)) continue;
-    std::string name(prefix->text);
-    if (!prefix->whole) name += xattr.leaf;
+    std::string name = FullName(xattr);
+    if (name.empty()) continue;
     if (name.find('\0') != std::string::npos) return Corrupt(inode, "a name holds a zero byte");
     if (IsAclName(name)) {
       Result<std::string> acl = AclFromDisk(xattr.value);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -24,10 +23,12 @@ struct RawXattr {
 // kCorrupt for entries or values that leave their area.
 Result<std::vector<RawXattr>> ReadRawXattrs(ext2_filsys fs, IoManager& io, const RawInode& inode);
 
+// The full name; empty for what Linux shows nobody (inline data, encryption context, verity).
+std::string FullName(const RawXattr& xattr);
+
 // As getxattr(2) and listxattr(2) show them to root: full names, access control lists in kernel
-// form, nothing internal (inline data, encryption context, verity).
-Result<std::map<std::string, std::string>> ReadXattrs(ext2_filsys fs, IoManager& io,
-                                                      const RawInode& inode);
+// form, nothing internal.
+Result<Xattrs> ReadXattrs(ext2_filsys fs, IoManager& io, const RawInode& inode);
 
 // The part of inline data that did not fit into i_block; empty when there is none.
 Result<std::string> ReadInlineTail(ext2_filsys fs, IoManager& io, const RawInode& inode);

@@ -7,15 +7,14 @@
 
 #include "tools/guest/ext4/acl.h"
 #include "tools/guest/ext4/xattr_reader.h"
+#include "tools/guest/ext4/xattr_room.h"
 
 namespace mica::guest {
 
 namespace {
 
-constexpr size_t kNameBytesMax = 255;
 constexpr size_t kBlockHeaderBytes = 32;
 constexpr size_t kBlockReferencesOffset = 4;
-constexpr std::string_view kPrefixes[] = {"user.", "trusted.", "security."};
 
 struct CloseHandle {
   void operator()(ext2_xattr_handle* handle) const noexcept { ext2fs_xattrs_close(&handle); }
@@ -64,17 +63,6 @@ class XattrList {
   ext2_ino_t inode_;
   std::unique_ptr<ext2_xattr_handle, CloseHandle> handle_;
 };
-
-Result<void> CheckName(const std::string& name) {
-  const size_t dot = name.find('.');
-  const bool known =
-      IsAclName(name) || std::ranges::any_of(kPrefixes, [&](std::string_view prefix) {
-        return name.starts_with(prefix) && name.size() > prefix.size();
-      });
-  if (known && name.size() - dot - 1 <= kNameBytesMax && name.find('\0') == std::string::npos)
-    return {};
-  return Error{Errc::kUnsupported, fmt::format("ext4 cannot store an attribute named {}", name)};
-}
 
 // Clusters that values in inodes of their own add to i_blocks of the file.
 Result<uint64_t> ValueClusters(WriteContext& context, const RawInode& inode) {
@@ -133,14 +121,28 @@ Result<void> CountSharedValues(WriteContext& context, const RawInode& inode) {
   return {};
 }
 
-Result<void> Apply(XattrList& list, const std::map<std::string, std::string>& present,
-                   const std::map<std::string, std::string>& wanted) {
-  for (const auto& [name, value] : present) {
-    if (!wanted.contains(name)) TRY(list.Remove(name));
+// Beside what is not to be replaced.
+Result<XattrRoom> FreeRoom(WriteContext& context, const RawInode& inode) {
+  size_t extra_bytes = inode.large().i_extra_isize;
+  // As the library does where the field is not in use yet.
+  if (extra_bytes == 0) extra_bytes = context.fs()->super->s_want_extra_isize;
+  if (extra_bytes == 0) extra_bytes = sizeof(uint32_t);
+  XattrRoom room = RoomForXattrs(context.fs(), extra_bytes);
+  ASSIGN(const std::vector<RawXattr> raw, ReadRawXattrs(context.fs(), context.io(), inode));
+  for (const RawXattr& xattr : raw) {
+    if (!FullName(xattr).empty()) continue;
+    TakeRoom(xattr.in_block ? room.block_bytes : room.inode_bytes, xattr.leaf.size(),
+             xattr.value_inode == 0 ? xattr.value.size() : 0);
   }
-  for (const auto& [name, value] : wanted) {
-    const auto at = present.find(name);
-    if (at != present.end() && at->second == value) continue;
+  return room;
+}
+
+// All anew: only then what fits is known to find a place.
+Result<void> Replace(XattrList& list, const Xattrs& present, const Xattrs& wanted,
+                     const std::vector<std::string>& order) {
+  for (const auto& [name, value] : present) TRY(list.Remove(name));
+  for (const std::string& name : order) {
+    const std::string& value = wanted.at(name);
     if (!IsAclName(name)) {
       TRY(list.Set(name, value));
       continue;
@@ -153,22 +155,27 @@ Result<void> Apply(XattrList& list, const std::map<std::string, std::string>& pr
 
 }  // namespace
 
-Result<void> CheckXattrNames(const std::map<std::string, std::string>& xattrs) {
-  for (const auto& [name, value] : xattrs) TRY(CheckName(name));
-  return {};
+Result<bool> HasRoomForXattrs(WriteContext& context, const RawInode& inode, const Xattrs& xattrs) {
+  ASSIGN(const XattrRoom room, FreeRoom(context, inode));
+  return ArrangeXattrs(room, xattrs).has_value();
 }
 
-Result<void> SetXattrs(WriteContext& context, uint64_t number,
-                       const std::map<std::string, std::string>& xattrs) {
+Result<void> SetXattrs(WriteContext& context, uint64_t number, const Xattrs& xattrs) {
   ASSIGN(const RawInode inode, context.volume.Inode(number));
-  ASSIGN(const auto present, ReadXattrs(context.fs(), context.io(), inode));
+  ASSIGN(const Xattrs present, ReadXattrs(context.fs(), context.io(), inode));
   if (present == xattrs) return {};
   TRY(CheckXattrNames(xattrs));
+  ASSIGN(const XattrRoom room, FreeRoom(context, inode));
+  const auto order = ArrangeXattrs(room, xattrs);
+  if (!order) {
+    return Error{Errc::kNoSpace,
+                 fmt::format("the extended attributes of inode {} do not fit into it", number)};
+  }
   ASSIGN(const uint64_t clusters_before, ValueClusters(context, inode));
   TRY(CountSharedValues(context, inode));
   {
     ASSIGN(XattrList list, XattrList::Open(context, inode.number));
-    TRY(Apply(list, present, xattrs));
+    TRY(Replace(list, present, xattrs, *order));
   }
   context.volume.ForgetMaps();
   return TidyUp(context, number, clusters_before);

@@ -4,20 +4,16 @@
 // i_blocks.
 #pragma once
 
-#include <map>
-#include <string>
-
 #include "tools/guest/ext4/map_writer.h"
 
 namespace mica::guest {
 
-// Makes the attributes of the inode exactly `xattrs` (names and values as Attributes has them).
-// kNoSpace when they do not fit, kUnsupported for names this file system cannot store.
-Result<void> SetXattrs(WriteContext& context, uint64_t inode,
-                       const std::map<std::string, std::string>& xattrs);
+// Makes the attributes of the inode exactly `xattrs`. With nothing changed: kNoSpace when they do
+// not fit, kUnsupported for names this file system cannot store.
+Result<void> SetXattrs(WriteContext& context, uint64_t inode, const Xattrs& xattrs);
 
-// kUnsupported unless ext4 can store attributes of all these names.
-Result<void> CheckXattrNames(const std::map<std::string, std::string>& xattrs);
+// Whether they fit into the inode as it is. Inline data, which stands among the attributes, stays.
+Result<bool> HasRoomForXattrs(WriteContext& context, const RawInode& inode, const Xattrs& xattrs);
 
 // Frees all attributes, the attribute block and value inodes, of an inode about to be deleted.
 Result<void> FreeXattrs(WriteContext& context, RawInode& inode);
