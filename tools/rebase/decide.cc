@@ -248,6 +248,11 @@ ReportEntry EntryFor(const Node& node, Action action) {
   return entry;
 }
 
+ReportEntry& EntryOf(MergeScene& scene, Node& node, Action action) {
+  if (!node.entry) node.entry = scene.out.report.Add(EntryFor(node, action));
+  return scene.out.report.At(*node.entry);
+}
+
 Result<void> DecideNode(MergeScene& scene, NodeIndex index) {
   Node& node = scene.graph.At(index);
   if (!node.listed || node.merged_away) return {};

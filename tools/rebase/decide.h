@@ -36,4 +36,7 @@ Result<std::optional<std::string>> ResultBytes(const MergeScene& scene, const No
 // An entry for the node, with what both sides did; not yet in the report.
 ReportEntry EntryFor(const Node& node, Action action);
 
+// The node's entry in the report; made with this action where it has none.
+ReportEntry& EntryOf(MergeScene& scene, Node& node, Action action);
+
 }  // namespace mica::rebase

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rebase/merge_item.h"
 
-#include <algorithm>
-
 namespace mica::rebase {
 
 void MergeItem::Note(Action action, Severity severity, std::string_view detail) {
@@ -12,10 +10,7 @@ void MergeItem::Note(Action action, Severity severity, std::string_view detail) 
 }
 
 void MergeItem::Raise(Severity severity, std::string_view detail) {
-  entry.severity = std::max(entry.severity, severity);
-  if (detail.empty()) return;
-  if (!entry.detail.empty()) entry.detail += "; ";
-  entry.detail += detail;
+  Tell(entry, severity, detail);
 }
 
 void MergeItem::SaveLoser(MergeScene& scene, Side loser) {

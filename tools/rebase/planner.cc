@@ -11,6 +11,7 @@
 #include "tools/rebase/package_report.h"
 #include "tools/rebase/pairing.h"
 #include "tools/rebase/settle.h"
+#include "tools/rebase/xattr_limit.h"
 
 namespace mica::rebase {
 namespace {
@@ -95,6 +96,7 @@ Result<PlanOutcome> MakePlan(const PlanInput& input) {
   MergeScene scene = {graph, facts.packages, facts.link_groups, outcome.ids, outcome};
   for (NodeIndex index = 0; index < graph.nodes().size(); ++index) TRY(DecideNode(scene, index));
   TRY(SettleTree(scene));
+  LimitXattrs(scene);
   TRY(ReportPackages(scene));
   ASSIGN(outcome.plan, EmitPlan(graph));
   TRY(CheckCoverage(input, outcome));

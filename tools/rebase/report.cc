@@ -5,6 +5,13 @@
 
 namespace mica::rebase {
 
+void Tell(ReportEntry& entry, Severity severity, std::string_view detail) {
+  entry.severity = std::max(entry.severity, severity);
+  if (detail.empty()) return;
+  if (!entry.detail.empty()) entry.detail += "; ";
+  entry.detail += detail;
+}
+
 std::string_view ActionName(Action action) {
   static constexpr std::array<std::string_view, 12> kNames = {
       "carried", "equal",   "merged",  "ours",        "theirs",     "both",

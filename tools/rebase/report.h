@@ -72,6 +72,9 @@ struct ReportEntry {
   std::optional<VersionFacts> their_facts;
 };
 
+// Adds a detail to the entry, which gets at least this severity.
+void Tell(ReportEntry& entry, Severity severity, std::string_view detail);
+
 std::string_view ActionName(Action action);
 std::string_view TopicName(Topic topic);
 

@@ -35,17 +35,12 @@ class Settle {
     return !node.merged_away && (!node.listed || node.result.present);
   }
 
-  ReportEntry& Entry(Node& node, Action action) {
-    if (!node.entry) node.entry = scene_.out.report.Add(EntryFor(node, action));
-    return scene_.out.report.At(*node.entry);
-  }
+  ReportEntry& Entry(Node& node, Action action) { return EntryOf(scene_, node, action); }
 
-  void Tell(Node& node, Action action, Severity severity, const std::string& detail) {
+  void Decided(Node& node, Action action, Severity severity, const std::string& detail) {
     ReportEntry& entry = Entry(node, action);
     entry.action = action;
-    entry.severity = std::max(entry.severity, severity);
-    if (!entry.detail.empty()) entry.detail += "; ";
-    entry.detail += detail;
+    Tell(entry, severity, detail);
   }
 
   // --- Directories
@@ -66,8 +61,8 @@ class Settle {
                        fmt::format("{}: its directory is in no version", node.path())};
         }
         TakeSide(directory, in_theirs ? Side::kTheirs : Side::kOurs);
-        Tell(directory, Action::kKept, Severity::kNotice,
-             fmt::format("the directory stays, because it holds {}", node.path()));
+        Decided(directory, Action::kKept, Severity::kNotice,
+                fmt::format("the directory stays, because it holds {}", node.path()));
         open.push_back(slot.parent);
       }
     }
@@ -106,8 +101,8 @@ class Settle {
     ASSIGN(const bool inside_itself, InsideItself(index));
     if (!inside_itself) return false;
     node.result.slots = node.ours().view->slots;
-    Tell(node, Action::kOurs, Severity::kError,
-         "moved by both, each into what the other moved; stays where the VM has it");
+    Decided(node, Action::kOurs, Severity::kError,
+            "moved by both, each into what the other moved; stays where the VM has it");
     return true;
   }
 
@@ -128,11 +123,9 @@ class Settle {
       if (mover == Side::kTheirs && entry.action == Action::kCarried) {
         entry.action = Action::kMerged;
       }
-      entry.severity = std::max(entry.severity, Severity::kNotice);
-      if (!entry.detail.empty()) entry.detail += "; ";
-      entry.detail += mover == Side::kOurs
-                          ? "what the new master added inside has followed the move"
-                          : "moved by the new master; the VM's changes inside have followed";
+      Tell(entry, Severity::kNotice,
+           mover == Side::kOurs ? "what the new master added inside has followed the move"
+                                : "moved by the new master; the VM's changes inside have followed");
     }
     return {};
   }
@@ -199,9 +192,9 @@ class Settle {
     for (const NodeIndex index : claimants) {
       const bool is_ours = index == *ours;
       if (is_ours != theirs_wins) {
-        Tell(graph_.At(index), is_ours ? Action::kOurs : Action::kTheirs, severity,
-             kinds_differ ? "the two sides have objects of different kinds here"
-                          : "the two sides have different objects under this name");
+        Decided(graph_.At(index), is_ours ? Action::kOurs : Action::kTheirs, severity,
+                kinds_differ ? "the two sides have objects of different kinds here"
+                             : "the two sides have different objects under this name");
         if (kinds_differ)
           Entry(graph_.At(index), Action::kOurs).rule = decision.Where(PolicyKey::kType);
         continue;
@@ -217,8 +210,8 @@ class Settle {
     std::ranges::replace(node.result.slots, slot, Slot{slot.parent, leaf});
     std::ranges::sort(node.result.slots);
     taken_[{slot.parent, leaf}].push_back(index);
-    Tell(node, Action::kBoth, severity,
-         fmt::format("the name went to the other side's object; this one is {}", leaf));
+    Decided(node, Action::kBoth, severity,
+            fmt::format("the name went to the other side's object; this one is {}", leaf));
     Entry(node, Action::kBoth).saved_beside = leaf;
     return {};
   }

@@ -161,6 +161,12 @@ const std::string& FakeTree::Content(std::string_view path) const {
   return objects_.at(*inode).content;
 }
 
+bool FakeTree::CanHold(const guest::Xattrs& xattrs) const {
+  size_t bytes = 0;
+  for (const auto& [name, value] : xattrs) bytes += name.size() + value.size();
+  return bytes <= xattr_bytes_max_;
+}
+
 std::map<std::string, uint64_t> FakeTree::Paths() const {
   std::map<std::string, uint64_t> paths;
   for (const auto& [inode, names] : Names()) {

@@ -55,6 +55,9 @@ class FakeTree {
   // The clock of this tree; give trees that diverge different ones.
   void SetClock(int64_t seconds) { clock_ = seconds; }
   int64_t Tick() { return ++clock_; }
+  // An object holds so many bytes of names and values of extended attributes.
+  void LimitXattrs(size_t bytes) { xattr_bytes_max_ = bytes; }
+  [[nodiscard]] bool CanHold(const guest::Xattrs& xattrs) const;
 
  private:
   struct Place {
@@ -67,6 +70,7 @@ class FakeTree {
   std::map<uint64_t, FakeObject> objects_;
   uint32_t next_generation_ = 1;
   int64_t clock_ = 1000;
+  size_t xattr_bytes_max_ = SIZE_MAX;
 };
 
 // By object identity, as the delta-bounded diff gives it.
@@ -82,6 +86,9 @@ class FakeVolume final : public guest::Volume {
   Result<std::vector<guest::DirectoryEntry>> List(uint64_t directory) override;
   Result<size_t> Read(uint64_t inode, uint64_t offset, Bytes buffer) override;
   Result<std::vector<ByteRange>> StoredRanges(uint64_t inode) override;
+  [[nodiscard]] bool CanHold(const guest::Xattrs& xattrs) const override {
+    return tree_.CanHold(xattrs);
+  }
 
  private:
   Result<const FakeObject*> Get(uint64_t inode) const;
