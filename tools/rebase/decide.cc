@@ -55,11 +55,30 @@ void NoteTouchedByOurs(MergeItem& item) {
   item.Note(Action::kEqual, Severity::kInfo, "touched by the VM, but not different");
 }
 
+// What the VM split off stays apart, with whatever content it gets.
+void KeepApart(MergeItem& item) {
+  const SideState& theirs = item.node.theirs();
+  if (!item.node.ours().split_off || !theirs.view) return;
+  const bool copied = theirs.change.content && theirs.view->object.size > kMergeSizeMax;
+  if (copied && item.node.result.content == ContentSource::kTheirs) {
+    item.Raise(Severity::kNotice,
+               "a hard link again: the new master's version is too large to be copied");
+    return;
+  }
+  item.node.result.apart = true;
+}
+
 void DecideUnchangedByOurs(MergeScene& scene, MergeItem& item) {
   const bool removed = item.node.theirs().change.deleted;
   if (!removed || !item.node.ours().view || !MovedFromUnderRemoval(scene, item.node)) {
     TakeSide(item.node, Side::kTheirs);
-    NoteTouchedByOurs(item);
+    KeepApart(item);
+    if (item.node.result.apart) {
+      item.Note(item.node.theirs().change.any() ? Action::kMerged : Action::kCarried,
+                Severity::kInfo, "no longer a hard link on the VM");
+    } else {
+      NoteTouchedByOurs(item);
+    }
     return;
   }
   TakeSide(item.node, Side::kOurs);
@@ -187,6 +206,7 @@ Result<void> DecidePresent(MergeScene& scene, MergeItem& item) {
                "both changed " + name + "; ours taken");
   }
   MergeNames(item);
+  KeepApart(item);
   if (theirs_changed && item.entry.action == Action::kMerged && item.entry.merger.empty() &&
       node.result.content == ContentSource::kTheirs && ours.slots == theirs.slots &&
       SameForPeople(ours.object.attributes, theirs.object.attributes) && !item.ours_content_lost) {
@@ -223,9 +243,7 @@ void TakeSide(Node& node, Side side) {
   node.result.attributes = view->object.attributes;
   node.result.slots = view->slots;
   if (side == Side::kTheirs) return;
-  const bool same_content = node.base && node.theirs().view && !node.ours().change.content &&
-                            !node.theirs().change.content;
-  node.result.content = same_content ? ContentSource::kTheirs : ContentSource::kOurs;
+  node.result.content = node.HasOneContent() ? ContentSource::kTheirs : ContentSource::kOurs;
 }
 
 ReportEntry EntryFor(const Node& node, Action action) {

@@ -55,7 +55,11 @@ class Emitter {
   // The nodes that are this object of the new master decide who stays it: those with its content,
   // else the first that is there at all.
   Result<void> DraftTarget(uint64_t inode, const std::vector<NodeIndex>& nodes) {
-    auto keeper = std::ranges::find_if(nodes, [&](NodeIndex index) { return WantsTarget(index); });
+    auto keeper = std::ranges::find_if(
+        nodes, [&](NodeIndex index) { return WantsTarget(index) && !IsApart(index); });
+    if (keeper == nodes.end()) {
+      keeper = std::ranges::find_if(nodes, [&](NodeIndex index) { return WantsTarget(index); });
+    }
     // The new master's version is wanted beside another one: then the object itself moves there.
     const auto beside = std::ranges::find_if(nodes, [&](NodeIndex index) {
       return Present(index) && graph_.At(index).result.beside == Side::kTheirs;
@@ -78,7 +82,8 @@ class Emitter {
     ASSIGN(Draft draft, DraftNode(*keeper));
     draft.object.target_inode = inode;
     for (const NodeIndex index : nodes) {
-      if (index == *keeper || !WantsTarget(index) || !SameAttributes(index, *keeper)) continue;
+      if (index == *keeper || IsApart(index) || IsApart(*keeper)) continue;
+      if (!WantsTarget(index) || !SameAttributes(index, *keeper)) continue;
       const std::vector<Slot>& more = graph_.At(index).result.slots;
       draft.slots.insert(draft.slots.end(), more.begin(), more.end());
       draft.nodes.push_back(index);
@@ -86,6 +91,8 @@ class Emitter {
     Add(std::move(draft));
     return {};
   }
+
+  bool IsApart(NodeIndex index) { return graph_.At(index).result.apart; }
 
   bool SameAttributes(NodeIndex a, NodeIndex b) {
     guest::Attributes other = graph_.At(b).result.attributes;
@@ -110,7 +117,9 @@ class Emitter {
       if (!node.theirs().view) {
         return Error{Errc::kCorrupt, node.path() + ": has content of no version"};
       }
-      if (node.kind() == ObjectKind::kRegular) {
+      if (node.kind() == ObjectKind::kRegular && node.HasOneContent()) {
+        draft.object.content = guest::OursContent{node.ours().view->object.id.inode, std::nullopt};
+      } else if (node.kind() == ObjectKind::kRegular) {
         ASSIGN(std::string bytes,
                guest::ReadWhole(graph_.volume(Version::kTheirs),
                                 node.theirs().view->object.id.inode, kMergeSizeMax));

@@ -31,6 +31,10 @@ guest::ObjectKind Node::kind() const {
   return base ? base->object.kind : guest::ObjectKind::kDirectory;
 }
 
+bool Node::HasOneContent() const {
+  return base && ours().view && theirs().view && !ours().change.content && !theirs().change.content;
+}
+
 std::string Node::path() const {
   for (const View* view : {ours().view ? &*ours().view : nullptr,
                            theirs().view ? &*theirs().view : nullptr, base ? &*base : nullptr}) {

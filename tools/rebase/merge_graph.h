@@ -48,6 +48,9 @@ struct SideState {
   // Set when the object is the base's own (not one that took its name): the change set's flags
   // hold.
   const guest::ChangedObject* entry = nullptr;
+  // A new object took one of the names of the base's, which keeps another one: a hard link became a
+  // file of its own.
+  bool split_off = false;
   ObjectChange change;
 };
 
@@ -59,6 +62,8 @@ struct NodeResult {
   Side object = Side::kTheirs;  // whose symlink target and device number, and kind
   ContentSource content = ContentSource::kTheirs;
   std::string merged;
+  // An object of its own, also where the new master has it as a name of another one.
+  bool apart = false;
   guest::Attributes attributes;
   std::vector<Slot> slots;
   // The losing version goes into an object of its own, beside the first name.
@@ -84,6 +89,8 @@ struct Node {
   [[nodiscard]] const SideState& ours() const { return Of(Side::kOurs); }
   [[nodiscard]] const SideState& theirs() const { return Of(Side::kTheirs); }
   [[nodiscard]] guest::ObjectKind kind() const;
+  // All three versions are there and have the same content.
+  [[nodiscard]] bool HasOneContent() const;
   // For rules and reports: of ours, else of theirs, else of the base. Empty for unlisted
   // directories.
   [[nodiscard]] std::string path() const;

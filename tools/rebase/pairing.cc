@@ -78,6 +78,7 @@ class Pairing {
     NodeIndex into = owner;
     if (still && KeepsBaseName(old, side, key)) {
       into = Split(owner, key, Other(side));
+      graph_.At(into).Of(side).split_off = true;
     } else if (still) {
       Detach(owner, side);
     }

@@ -164,6 +164,34 @@ TEST_F(Identity, HardLinkBrokenByTheirsChangedByOurs) {
   EXPECT_EQ(r.Entry("/a").severity, Severity::kWarn);
 }
 
+TEST_F(Identity, HardLinkBrokenByOursStaysBroken) {
+  s_.base.Link("/a", "/a2");
+  s_.base.Link("/b", "/b2");
+  s_.base.Link("/d/x", "/d/x2");
+  s_.Branch();
+  s_.ours.Replace("/a2", "base of /a");  // the same bytes, later
+  s_.ours.Replace("/b2", "base of /b");
+  s_.ours.Replace("/d/x2", "base of /d/x");
+  for (const char* path : {"/b", "/d/x"}) {
+    s_.ours.Attributes(std::string(path) + "2") = s_.ours.Attributes(path);
+  }
+  s_.theirs.Write("/d/x", "patched");
+  const RebaseResult r = s_.Rebase();
+  const auto modified = [](const FakeTree& tree, std::string_view path) {
+    return tree.At(path).object.attributes.modified;
+  };
+  EXPECT_NE(r.tree.Find("/a"), r.tree.Find("/a2"));
+  EXPECT_EQ(modified(r.tree, "/a"), modified(s_.base, "/a"));
+  EXPECT_EQ(modified(r.tree, "/a2"), modified(s_.ours, "/a2"));
+  EXPECT_NE(r.tree.Find("/b"), r.tree.Find("/b2"));
+  EXPECT_EQ(r.tree.Content("/b2"), "base of /b");
+  EXPECT_EQ(r.Entry("/b2").action, Action::kCarried);
+  EXPECT_NE(r.tree.Find("/d/x"), r.tree.Find("/d/x2"));
+  EXPECT_EQ(r.tree.Content("/d/x"), "patched");
+  EXPECT_EQ(r.tree.Content("/d/x2"), "patched");
+  EXPECT_EQ(r.outcome.report.Highest(), Severity::kInfo);
+}
+
 TEST_F(Identity, InodesReusedOnBothSidesAreOtherObjects) {
   s_.ours.Remove("/a");
   s_.ours.Write("/ours-new", "o");  // gets the inode of /a
