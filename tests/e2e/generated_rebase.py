@@ -7,6 +7,8 @@ Replay one failure with: generated_rebase.py --seed N --count 1 --keep
 """
 
 import argparse
+import errno
+import itertools
 import os
 import random
 import shutil
@@ -120,9 +122,30 @@ class Story:
             entries = tree.scan(root)
             texts = read_texts(root, entries)
         self.rows = merge_table.count_rows(self.path("report.jsonl"))
-        oracle = Oracle(self.base, self.ours, self.theirs)
+        oracle = Oracle(self.base, self.ours, self.theirs, self.fits)
         problems = oracle.judge(entries, texts, tree.reported_paths(self.path("report.jsonl")))
         return problems, len(oracle.expected) - len(oracle.conflicts), len(oracle.conflicts)
+
+    def fits(self, xattrs):
+        """Whether the kernel finds room for them in one inode of the result, in whatever order."""
+        with self.mounted(self.path("result.raw")) as root:
+            probe = os.path.join(root, "probe")
+            return any(self.holds(probe, order) for order in itertools.permutations(xattrs.items()))
+
+    @staticmethod
+    def holds(probe, xattrs):
+        with open(probe, "wb"):
+            pass
+        try:
+            for name, value in xattrs:
+                os.setxattr(probe, name, bytes.fromhex(value))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return False
+        finally:
+            os.unlink(probe)
+        return True
 
     def check_oracle(self):
         """Where only one side changed anything, the oracle wants exactly that side."""

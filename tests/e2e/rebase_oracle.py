@@ -125,8 +125,11 @@ def may_merge_text(paths):
 
 
 class Oracle:
-    def __init__(self, base, ours, theirs):
+    """`fits` says whether an object of the new master's file system holds all these xattrs together."""
+
+    def __init__(self, base, ours, theirs, fits=lambda xattrs: True):
         ambiguous = set()
+        self.fits = fits
         self.base = base
         self.ours = follow_replacements(base, ours, theirs, ambiguous)
         self.theirs = unite_new_objects(base, self.ours, follow_replacements(base, theirs, ours, ambiguous))
@@ -178,11 +181,13 @@ class Oracle:
             attributes = None
         self.expected[number] = (places, attributes)
 
-    @staticmethod
-    def merge_attributes(base, ours, theirs):
+    def merge_attributes(self, base, ours, theirs):
         entries = base.entry, ours.entry, theirs.entry
         attributes = {name: three_way(*(getattr(entry, name) for entry in entries)) for name in PLAIN_ATTRIBUTES}
         attributes["xattrs"] = merge_keys(*(entry.xattrs for entry in entries))
+        if attributes["xattrs"] not in map(json.loads, (ours.entry.xattrs, theirs.entry.xattrs)) and not self.fits(
+                attributes["xattrs"]):
+            raise Conflict
         if ours.entry.kind != base.entry.kind or theirs.entry.kind != base.entry.kind:
             if differs(base, ours) and differs(base, theirs):
                 raise Conflict
