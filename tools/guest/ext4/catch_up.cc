@@ -1,68 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/guest/ext4/catch_up.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <set>
 
+#include "tools/guest/ext4/carried_out.h"
+#include "tools/guest/ext4/catch_up_restore.h"
 #include "tools/guest/plan_lookup.h"
-#include "tools/guest/text.h"
 
 namespace mica::guest {
 
 namespace {
 
-using Names = std::set<TargetName>;
-
-// The inode of a directory in the volume that the plan was carried out on; 0: it is gone.
-class Carried {
- public:
-  explicit Carried(const CarriedOut& out) : out_(out) {
-    for (size_t i = 0; i < out.plan.objects.size(); ++i) {
-      const std::optional<uint64_t>& target = out.plan.objects[i].target_inode;
-      if (target) by_target_.emplace(*target, i);
-    }
-  }
-
-  [[nodiscard]] const PlannedObject& Planned(size_t i) const { return out_.plan.objects[i]; }
-  [[nodiscard]] uint64_t Inode(size_t i) const { return out_.inodes[i]; }
-  [[nodiscard]] size_t size() const { return out_.plan.objects.size(); }
-  // What the plan did to an object of the target; none: nothing.
-  [[nodiscard]] std::optional<size_t> OfTarget(uint64_t target_inode) const {
-    const auto found = by_target_.find(target_inode);
-    return found == by_target_.end() ? std::nullopt : std::optional(found->second);
-  }
-  [[nodiscard]] uint64_t Directory(const DirectoryRef& ref) const {
-    if (ref.kind == DirectoryRef::Kind::kPlannedObject) return out_.inodes.at(ref.value);
-    const std::optional<size_t> planned = OfTarget(ref.value);
-    return planned ? Inode(*planned) : ref.value;
-  }
-  [[nodiscard]] Names NamesOf(size_t i) const {
-    Names names;
-    for (const PlannedName& name : Planned(i).names) {
-      names.insert({Directory(name.parent), name.leaf});
-    }
-    return names;
-  }
-
- private:
-  CarriedOut out_;
-  std::map<uint64_t, size_t> by_target_;
-};
-
-std::string Describe(const PlannedObject& planned) {
-  if (!planned.names.empty()) return DisplayText(planned.names.front().leaf);
-  return fmt::format("inode {} of the new master", planned.target_inode.value_or(0));
-}
+// Larger files are not made anew from the target.
+constexpr uint64_t kRestoredBytesMax = uint64_t{8} << 20;
 
 bool KeepsContent(const PlannedObject& planned) {
   return std::holds_alternative<KeepContent>(planned.content);
 }
 
-Error Misfit(const PlannedObject& planned, std::string_view what) {
-  return {Errc::kMismatch, fmt::format("{}: {}", Describe(planned), what)};
-}
+// The steps from the one state to the other.
+struct Steps {
+  Plan plan;  // its target is the volume that the earlier plan was carried out on
+  // For each object of the later plan: the step in `plan` that makes it so, or else the inode that
+  // is so already (0: deleted).
+  struct Object {
+    std::optional<size_t> step;
+    uint64_t inode = 0;
+  };
+  std::vector<Object> objects;
+};
 
 class Planner {
  public:
@@ -75,19 +44,20 @@ class Planner {
     }
   }
 
-  Result<CatchUp> Run() {
+  Result<Steps> Run() {
     const size_t wanted = later_.objects.size();
-    TRY(RestoreWhatIsNotWanted());
+    ASSIGN(std::vector<PlannedObject> restored, RestoredObjects(earlier_, later_, target_));
+    std::ranges::move(restored, std::back_inserter(later_.objects));
     matches_.resize(later_.objects.size());
     taken_.resize(earlier_.size());
     for (size_t i = 0; i < later_.objects.size(); ++i) TRY(Match(i));
     // Which objects get a step decides how names speak of new directories.
-    catch_up_.objects.resize(later_.objects.size());
+    steps_.objects.resize(later_.objects.size());
     for (size_t i = 0; i < later_.objects.size(); ++i) TRY(Consider(i));
     for (size_t i = 0; i < later_.objects.size(); ++i) SetNames(i);
     TRY(RemoveWhatIsNotWanted());
-    catch_up_.objects.resize(wanted);
-    return std::move(catch_up_);
+    steps_.objects.resize(wanted);
+    return std::move(steps_);
   }
 
  private:
@@ -107,20 +77,17 @@ class Planner {
   Result<void> PlanOurContent(const OursContent& later, const PlannedObject& earlier,
                               PlannedObject& step);
   void SetNames(size_t i);
-  Result<void> RestoreWhatIsNotWanted();
-  void AddTouched(const PlannedObject& planned, std::set<uint64_t>& touched) const;
-  Result<PlannedObject> AsInTarget(uint64_t inode);
   Result<MergedContent> ContentInTarget(uint64_t inode);
   Result<void> RemoveWhatIsNotWanted();
 
-  Carried earlier_;
+  const CarriedOut& earlier_;
   Plan later_;
   const CatchUpTarget& target_;
   const ContentChangeOf& changed_;
   std::map<TargetName, size_t> made_;  // objects that the earlier plan made, by name
   std::vector<Matched> matches_;       // for each later object the earlier one that becomes it
   std::vector<bool> taken_;
-  CatchUp catch_up_;
+  Steps steps_;
 };
 
 // An object of the target is itself. One that is made anew is the one that was made under the same
@@ -172,7 +139,7 @@ Result<std::optional<uint64_t>> Planner::Directory(const DirectoryRef& ref) {
 }
 
 Result<bool> Planner::SameNames(size_t i, size_t j) {
-  Names wanted;
+  std::set<TargetName> wanted;
   for (const PlannedName& name : later_.objects[i].names) {
     ASSIGN(const std::optional<uint64_t> directory, Directory(name.parent));
     if (!directory) return false;
@@ -234,7 +201,7 @@ Result<void> Planner::Consider(size_t i) {
   const std::optional<size_t> match = matches_[i].earlier;
   const uint64_t inode = match ? earlier_.Inode(*match) : later.target_inode.value_or(0);
   const bool gone = match && inode == 0;
-  catch_up_.objects[i].inode = inode;
+  steps_.objects[i].inode = inode;
   const bool deleted = later.names.empty() && later.target_inode != target_.volume.root();
   if (deleted && gone) return {};
   PlannedObject step = later;
@@ -247,22 +214,22 @@ Result<void> Planner::Consider(size_t i) {
     ASSIGN(const bool same, IsSame(i, *match, step));
     if (same) return {};
   }
-  catch_up_.objects[i].step = catch_up_.plan.objects.size();
-  catch_up_.plan.objects.push_back(std::move(step));
+  steps_.objects[i].step = steps_.plan.objects.size();
+  steps_.plan.objects.push_back(std::move(step));
   return {};
 }
 
 // Directories that there are already are named by their inode, others by their step.
 void Planner::SetNames(size_t i) {
-  const std::optional<size_t> step = catch_up_.objects[i].step;
+  const std::optional<size_t> step = steps_.objects[i].step;
   if (!step) return;
-  for (PlannedName& name : catch_up_.plan.objects[*step].names) {
+  for (PlannedName& name : steps_.plan.objects[*step].names) {
     using Kind = DirectoryRef::Kind;
     if (name.parent.kind == Kind::kTargetInode) {
       name.parent.value = earlier_.Directory(name.parent);
       continue;
     }
-    const CatchUp::Object& parent = catch_up_.objects.at(name.parent.value);
+    const Steps::Object& parent = steps_.objects.at(name.parent.value);
     const bool is_made = parent.inode == 0;
     name.parent = is_made ? DirectoryRef{Kind::kPlannedObject, parent.step.value_or(0)}
                           : DirectoryRef{Kind::kTargetInode, parent.inode};
@@ -274,66 +241,6 @@ Result<MergedContent> Planner::ContentInTarget(uint64_t inode) {
   return MergedContent{std::move(bytes)};
 }
 
-Result<PlannedObject> Planner::AsInTarget(uint64_t inode) {
-  ASSIGN(const Object object, target_.volume.Stat(inode));
-  PlannedObject planned;
-  planned.target_inode = inode;
-  planned.kind = object.kind;
-  planned.attributes = object.attributes;
-  planned.symlink_target = object.symlink_target;
-  planned.device_major = object.device_major;
-  planned.device_minor = object.device_minor;
-  for (TargetName& name : target_.names.AllNamesOf(inode)) {
-    planned.names.push_back(
-        {{DirectoryRef::Kind::kTargetInode, name.directory}, std::move(name.leaf)});
-  }
-  return planned;
-}
-
-// Directories of the target in which a planned object gains or loses a name.
-void Planner::AddTouched(const PlannedObject& planned, std::set<uint64_t>& touched) const {
-  Names names;
-  for (const PlannedName& name : planned.names) {
-    const bool in_target = name.parent.kind == DirectoryRef::Kind::kTargetInode;
-    if (in_target) names.insert({name.parent.value, name.leaf});
-  }
-  if (planned.target_inode) {
-    for (TargetName& name : target_.names.AllNamesOf(*planned.target_inode)) {
-      const uint64_t directory = name.directory;
-      if (names.erase(name) == 0) touched.insert(directory);
-    }
-  }
-  for (const TargetName& name : names) touched.insert(name.directory);
-}
-
-// What the earlier plan changed of the target and the later one does not mention is to be as it is
-// there: as if the later plan said so. That goes for the times of directories, too.
-Result<void> Planner::RestoreWhatIsNotWanted() {
-  std::set<uint64_t> still_touched;
-  for (const PlannedObject& planned : later_.objects) AddTouched(planned, still_touched);
-  std::set<uint64_t> touched;
-  std::set<uint64_t> mentioned;
-  for (const PlannedObject& planned : later_.objects) {
-    if (planned.target_inode) mentioned.insert(*planned.target_inode);
-  }
-  for (size_t j = 0; j < earlier_.size(); ++j) {
-    const PlannedObject& planned = earlier_.Planned(j);
-    AddTouched(planned, touched);
-    if (!planned.target_inode || mentioned.contains(*planned.target_inode)) continue;
-    // Made anew it would not be the same object.
-    if (earlier_.Inode(j) == 0) return Misfit(planned, "was deleted and is to be kept");
-    ASSIGN(PlannedObject restored, AsInTarget(*planned.target_inode));
-    later_.objects.push_back(std::move(restored));
-    mentioned.insert(*planned.target_inode);
-  }
-  for (const uint64_t directory : touched) {
-    if (mentioned.contains(directory) || still_touched.contains(directory)) continue;
-    ASSIGN(PlannedObject restored, AsInTarget(directory));
-    later_.objects.push_back(std::move(restored));
-  }
-  return {};
-}
-
 // What the earlier plan made and the later one does not know.
 Result<void> Planner::RemoveWhatIsNotWanted() {
   for (size_t j = 0; j < earlier_.size(); ++j) {
@@ -343,48 +250,28 @@ Result<void> Planner::RemoveWhatIsNotWanted() {
     PlannedObject step;
     step.target_inode = earlier_.Inode(j);
     step.kind = planned.kind;
-    catch_up_.plan.objects.push_back(std::move(step));
+    steps_.plan.objects.push_back(std::move(step));
   }
   return {};
 }
 
 }  // namespace
 
-Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
-                            const CatchUpTarget& target, const ContentChangeOf& changed) {
-  return Planner(earlier, later, target, changed).Run();
-}
-
 Result<CaughtUp> CatchUpWith(const CatchUpInput& input, Volume& result, VolumeWriter& writer,
                              const ApplyOptions& options) {
   ASSIGN(const std::vector<uint64_t> inodes, FindPlanned(input.earlier, result));
-  const CarriedOut carried{input.earlier, inodes};
-  ASSIGN(const CatchUp catch_up, PlanCatchUp(carried, input.later, input.target, input.changed));
-  const NamesAfter names(carried, input.target.names);
+  const CarriedOut earlier(input.earlier, inodes, input.target.names);
+  ASSIGN(const Steps steps, Planner(earlier, input.later, input.target, input.changed).Run());
   ASSIGN(const ApplyResult applied,
-         ApplyPlanTo({result, writer, names}, catch_up.plan, input.ours, options));
+         ApplyPlanTo({result, writer, earlier}, steps.plan, input.ours, options));
   CaughtUp caught_up;
   caught_up.applied.bytes_written = applied.bytes_written;
-  for (const CatchUp::Object& object : catch_up.objects) {
+  for (const Steps::Object& object : steps.objects) {
     caught_up.applied.inodes.push_back(object.step ? applied.inodes.at(*object.step)
                                                    : object.inode);
   }
-  caught_up.steps = catch_up.plan.objects.size();
+  caught_up.steps = steps.plan.objects.size();
   return caught_up;
-}
-
-NamesAfter::NamesAfter(const CarriedOut& earlier, const NameSource& before) : before_(before) {
-  const Carried carried(earlier);
-  for (size_t i = 0; i < carried.size(); ++i) {
-    if (carried.Inode(i) == 0) continue;
-    const Names names = carried.NamesOf(i);
-    planned_.emplace(carried.Inode(i), std::vector<TargetName>(names.begin(), names.end()));
-  }
-}
-
-std::vector<TargetName> NamesAfter::AllNamesOf(uint64_t inode) const {
-  const auto found = planned_.find(inode);
-  return found == planned_.end() ? before_.AllNamesOf(inode) : found->second;
 }
 
 }  // namespace mica::guest

@@ -5,9 +5,7 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <optional>
-#include <vector>
 
 #include "engine/base/result.h"
 #include "tools/guest/ext4/apply.h"
@@ -15,14 +13,9 @@
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
+#include "tools/guest/volume_writer.h"
 
 namespace mica::guest {
-
-// A plan that was carried out, and for each of its objects the inode in the volume; 0: deleted.
-struct CarriedOut {
-  const Plan& plan;
-  const std::vector<uint64_t>& inodes;
-};
 
 // The volume that both plans are for, before either.
 struct CatchUpTarget {
@@ -30,27 +23,8 @@ struct CatchUpTarget {
   const NameSource& names;
 };
 
-// Larger files are not made anew from the target.
-inline constexpr uint64_t kRestoredBytesMax = uint64_t{8} << 20;
-
 // What became of the content of the VM's inode since the earlier plan; ContentSince::Of.
 using ContentChangeOf = std::function<Result<std::optional<ContentChange>>(uint64_t ours_inode)>;
-
-struct CatchUp {
-  Plan plan;  // its target is the volume that the earlier plan was carried out on
-  // For each object of the later plan: the step in `plan` that makes it so, or else the inode that
-  // is so already (0: deleted).
-  struct Object {
-    std::optional<size_t> step;
-    uint64_t inode = 0;
-  };
-  std::vector<Object> objects;
-};
-
-// kMismatch, saying of what, for an object that cannot be made from the earlier state: one of the
-// target that the earlier plan has deleted. Then the later plan is carried out from the start.
-Result<CatchUp> PlanCatchUp(const CarriedOut& earlier, const Plan& later,
-                            const CatchUpTarget& target, const ContentChangeOf& changed);
 
 struct CaughtUp {
   ApplyResult applied;  // as if the later plan had been carried out
@@ -58,7 +32,9 @@ struct CaughtUp {
 };
 
 // Makes `result`, on which `earlier` was carried out, what `later` says. The names of `result`
-// need not be known.
+// need not be known. kMismatch, saying of what, for an object that cannot be made from the earlier
+// state: one of the target that the earlier plan has deleted. Then the later plan is carried out
+// from the start. Other errors are those of ApplyPlanTo.
 struct CatchUpInput {
   const Plan& earlier;
   const Plan& later;
@@ -68,17 +44,5 @@ struct CatchUpInput {
 };
 Result<CaughtUp> CatchUpWith(const CatchUpInput& input, Volume& result, VolumeWriter& writer,
                              const ApplyOptions& options);
-
-// The names in the volume after the earlier plan.
-class NamesAfter final : public NameSource {
- public:
-  // `before`: the names in the target, borrowed.
-  NamesAfter(const CarriedOut& earlier, const NameSource& before);
-  [[nodiscard]] std::vector<TargetName> AllNamesOf(uint64_t inode) const override;
-
- private:
-  const NameSource& before_;
-  std::map<uint64_t, std::vector<TargetName>> planned_;
-};
 
 }  // namespace mica::guest

@@ -61,7 +61,7 @@ class VolumeFiles {
   // Of `result`, a chain whose head is a delta over the new master: empty for Apply.
   virtual Result<guest::ApplyResult> Apply(ImageChain& result, const guest::Plan& plan,
                                            const guest::ApplyOptions& options) = 0;
-  // The same where `earlier` was carried out on `result`. kMismatch as guest::PlanCatchUp.
+  // The same where `earlier` was carried out on `result`. kMismatch as guest::CatchUpWith.
   virtual Result<guest::CaughtUp> CatchUp(ImageChain& result, const EarlierFiles& earlier,
                                           const guest::Plan& plan,
                                           const guest::ApplyOptions& options) = 0;
