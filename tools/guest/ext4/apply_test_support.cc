@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/diff_test_support.h"
 
 namespace mica::guest::testing {
@@ -50,6 +51,19 @@ Plan PlanToRepeat(const ChangeSet& ours) {
     plan.objects.push_back(std::move(planned));
   }
   return plan;
+}
+
+Plan PlanBetween(const std::string& master, const std::string& vm) {
+  const auto before = OpenVolume(master);
+  const auto after = OpenVolume(vm);
+  if (!before->volume || !after->volume) return {};
+  const auto index = BuildIndex(before->volume->fs(), before->volume->io());
+  EXPECT_TRUE(index) << index.error().message;
+  if (!index) return {};
+  const auto ours =
+      DiffVolumes({*before->volume, *index, *after->volume, DifferingBlocks(master, vm)});
+  EXPECT_TRUE(ours) << ours.error().message;
+  return ours ? PlanToRepeat(*ours) : Plan();
 }
 
 ApplyResult ApplyAndVerify(const Plan& plan, const std::string& target, const std::string& result,

@@ -16,10 +16,9 @@ namespace mica::guest::testing {
 // A planner with nothing to merge: the target is the common base.
 Plan PlanToRepeat(const ChangeSet& ours);
 
-struct Rebased {
-  Plan plan;
-  ApplyResult applied;
-};
+// The same from images: what makes a copy of the one the other. Fails the test when they cannot be
+// compared.
+Plan PlanBetween(const std::string& master, const std::string& vm);
 
 // Applies `plan` to `result` (a copy of the image `target`), closes it, runs e2fsck -fn and
 // verifies; every failure is a test failure.

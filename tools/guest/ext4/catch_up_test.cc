@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Catching up against carrying out from the start: what the kernel did to a copy of a master is
 // carried out on another copy, the kernel does more, and the result catches up with it. It must be
-// what the second plan says, and the VM's own tree. Needs root for loop mounts. MICA_SEED replays
-// one run.
+// what the second plan says, and the VM's own tree.
 #include "tools/guest/ext4/catch_up.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 
-#include "engine/base/prng.h"
 #include "tools/guest/ext4/apply_test_support.h"
-#include "tools/guest/ext4/diff.h"
-#include "tools/guest/ext4/diff_test_changes.h"
-#include "tools/guest/ext4/diff_test_support.h"
+#include "tools/guest/ext4/content_since.h"
+#include "tools/guest/ext4/random_test_support.h"
 #include "tools/guest/ext4/verify.h"
 #include "tools/guest/ext4/writer.h"
 
@@ -24,61 +20,15 @@ namespace {
 
 using testing::CopyImage;
 using testing::DifferingBlocks;
-using testing::LoopMount;
 using testing::OpenVolume;
-using testing::RandomChanges;
-using testing::ScratchFolder;
 using testing::Shell;
 
-constexpr const char* kLayouts[] = {
-    "-t ext4 -b 4096",
-    "-t ext4 -b 1024",
-    "-t ext3 -b 4096",
-    "-t ext4 -b 4096 -I 512 -O inline_data,ea_inode",
-};
-
-std::vector<uint64_t> Seeds() {
-  if (const char* seed = std::getenv("MICA_SEED")) return {std::strtoull(seed, nullptr, 10)};
-  std::vector<uint64_t> seeds(12);
-  for (size_t i = 0; i < seeds.size(); ++i) seeds[i] = 7000 + i;
-  return seeds;
-}
-
-class CatchUpRandomTest : public ::testing::TestWithParam<uint64_t> {
+class CatchUpRandomTest : public testing::RandomTest {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "NOT TESTED: loop mounts need root";
-    Shell(fmt::format("mke2fs -q {} {} 48M", kLayouts[GetParam() % std::size(kLayouts)], master_));
-    Change(master_, 400);
-    CopyImage(master_, vm_);
-    CopyImage(master_, result_);
-  }
-
-  void Change(const std::string& image, size_t count) {
-    const LoopMount mount(image, folder_.Path("mnt"));
-    ASSERT_TRUE(mount.mounted());
-    RandomChanges(mount.path(), random_).Run(count);
-  }
-
-  // What makes a copy of the master the image.
-  Plan PlanFor(const std::string& image) {
-    const auto before = OpenVolume(master_);
-    const auto after = OpenVolume(image);
-    if (!before->volume || !after->volume) return {};
-    const auto index = BuildIndex(before->volume->fs(), before->volume->io());
-    EXPECT_TRUE(index) << index.error().message;
-    const auto ours =
-        DiffVolumes({*before->volume, *index, *after->volume, DifferingBlocks(master_, image)});
-    EXPECT_TRUE(ours) << ours.error().message;
-    return ours ? testing::PlanToRepeat(*ours) : Plan();
-  }
-
   // False when it could not be caught up.
   bool BringTo(const Plan& earlier, const Plan& later, const std::string& earlier_vm);
   void ExpectAsPlanned(const Plan& later);
 
-  Prng random_{GetParam()};
-  const ScratchFolder folder_;
   const std::string master_ = folder_.Path("master");
   const std::string vm_ = folder_.Path("vm");
   const std::string result_ = folder_.Path("result");
@@ -132,14 +82,16 @@ void CatchUpRandomTest::ExpectAsPlanned(const Plan& later) {
 }
 
 TEST_P(CatchUpRandomTest, GivesWhatTheLaterPlanSays) {
-  SCOPED_TRACE(fmt::format("replay with MICA_SEED={}", GetParam()));
+  MakeMaster(master_);
+  CopyImage(master_, vm_);
+  CopyImage(master_, result_);
   Change(vm_, 100 + random_.Below(100));
   const std::string then = folder_.Path("then");
   CopyImage(vm_, then);
-  const Plan earlier = PlanFor(then);
+  const Plan earlier = testing::PlanBetween(master_, then);
   testing::ApplyAndVerify(earlier, master_, result_, then);
   Change(vm_, 1 + random_.Below(20));
-  const Plan later = PlanFor(vm_);
+  const Plan later = testing::PlanBetween(master_, vm_);
   if (!BringTo(earlier, later, then)) {
     if (!HasFailure()) GTEST_SUCCEED() << "had to start over";
     return;
@@ -149,7 +101,7 @@ TEST_P(CatchUpRandomTest, GivesWhatTheLaterPlanSays) {
   ExpectAsPlanned(later);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, CatchUpRandomTest, ::testing::ValuesIn(Seeds()));
+INSTANTIATE_TEST_SUITE_P(Seeds, CatchUpRandomTest, ::testing::ValuesIn(testing::Seeds(7000, 12)));
 
 }  // namespace
 }  // namespace mica::guest
