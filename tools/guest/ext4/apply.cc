@@ -9,7 +9,6 @@
 
 #include "tools/guest/ext4/apply_content.h"
 #include "tools/guest/ext4/apply_names.h"
-#include "tools/guest/ext4/writer.h"
 
 namespace mica::guest {
 namespace {
@@ -323,11 +322,6 @@ Result<void> Applier::SetAttributes() {
 Result<ApplyResult> ApplyPlanTo(const ApplyTarget& target, const Plan& plan, Volume& ours,
                                 const ApplyOptions& options) {
   return Applier(target, plan, ours, options).Run();
-}
-
-Result<ApplyResult> ApplyPlan(const ApplyInput& input, const ApplyOptions& options) {
-  Ext4Writer writer(input.target, {.now = options.now, .generation_seed = options.generation_seed});
-  return ApplyPlanTo({input.target, writer, input.index}, input.plan, input.ours, options);
 }
 
 }  // namespace mica::guest

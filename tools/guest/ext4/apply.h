@@ -10,8 +10,6 @@
 #include <vector>
 
 #include "engine/base/result.h"
-#include "tools/guest/ext4/index.h"
-#include "tools/guest/ext4/volume.h"
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"
@@ -24,14 +22,6 @@ struct ApplyTarget {
   Volume& volume;
   VolumeWriter& writer;     // of it; what is written is seen by `volume`
   const NameSource& names;  // of `volume` as it is before
-};
-
-// The same of an ext file system.
-struct ApplyInput {
-  const Plan& plan;
-  Ext4Volume& target;      // open for writing
-  const Ext4Index& index;  // of `target` as it is before
-  Volume& ours;
 };
 
 struct ApplyProgress {
@@ -59,7 +49,6 @@ struct ApplyResult {
 // On success the caller closes the volume. On any error the target is half changed and its delta
 // must be thrown away: kNoSpace when the guest file system is full, kCancelled, kInvalidArgument
 // for a plan that contradicts itself or the target, errors of the volumes as they come.
-Result<ApplyResult> ApplyPlan(const ApplyInput& input, const ApplyOptions& options);
 Result<ApplyResult> ApplyPlanTo(const ApplyTarget& target, const Plan& plan, Volume& ours,
                                 const ApplyOptions& options);
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/apply.h"
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "tools/guest/ext4/apply_and_verify.h"
 #include "tools/guest/ext4/apply_test_support.h"
 #include "tools/guest/ext4/diff_test_changes.h"
 #include "tools/guest/ext4/diff_test_support.h"

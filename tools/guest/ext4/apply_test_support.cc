@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "tools/guest/ext4/apply_and_verify.h"
 #include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/diff_test_support.h"
 

@@ -9,7 +9,7 @@
 
 #include "engine/base/result.h"
 #include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/content_since.h"
+#include "tools/guest/ext4/content_change.h"
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"

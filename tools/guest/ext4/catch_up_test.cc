@@ -9,10 +9,10 @@
 
 #include <cstdlib>
 
+#include "tools/guest/ext4/apply_and_verify.h"
 #include "tools/guest/ext4/apply_test_support.h"
 #include "tools/guest/ext4/content_since.h"
 #include "tools/guest/ext4/random_test_support.h"
-#include "tools/guest/ext4/verify.h"
 #include "tools/guest/ext4/writer.h"
 
 namespace mica::guest {

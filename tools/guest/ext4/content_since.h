@@ -9,17 +9,10 @@
 
 #include "engine/base/range.h"
 #include "engine/base/result.h"
+#include "tools/guest/ext4/content_change.h"
 #include "tools/guest/ext4/volume.h"
 
 namespace mica::guest {
-
-struct ContentChange {
-  bool resized = false;
-  // Of the later content, in order, whole grains (diff_content.h): outside of them the two are
-  // equal.
-  std::vector<ByteRange> ranges;
-  [[nodiscard]] bool none() const noexcept { return !resized && ranges.empty(); }
-};
 
 class ContentSince {
  public:

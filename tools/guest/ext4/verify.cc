@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "tools/guest/ext4/apply_names.h"
-#include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/verify_object.h"
 
 namespace mica::guest {
@@ -121,12 +120,6 @@ Result<std::vector<Discrepancy>> VerifyChanges(const ResultInput& input) {
     return Error{Errc::kInvalidArgument, "the result belongs to another plan"};
   }
   return Verifier(input).Run();
-}
-
-Result<std::vector<Discrepancy>> VerifyResult(const VerifyInput& input) {
-  ASSIGN(const ChangeSet changes,
-         DiffVolumes({input.target, input.index, input.result, input.touched}));
-  return VerifyChanges({input.plan, input.applied, changes, input.index, input.result, input.ours});
 }
 
 }  // namespace mica::guest

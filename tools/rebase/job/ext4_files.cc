@@ -4,8 +4,10 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "engine/filters/pieces_device.h"
+#include "tools/guest/ext4/apply_and_verify.h"
 #include "tools/guest/ext4/apply_buffer.h"
 #include "tools/guest/ext4/check.h"
+#include "tools/guest/ext4/content_since.h"
 #include "tools/guest/ext4/writer.h"
 
 namespace mica::rebase {
