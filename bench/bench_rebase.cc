@@ -19,7 +19,7 @@
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/index_codec.h"
 #include "tools/guest/ext4/view.h"
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 #include "tools/rebase/job/images.h"
 
 namespace mica::bench {

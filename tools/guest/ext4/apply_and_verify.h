@@ -6,11 +6,11 @@
 
 #include "engine/base/range.h"
 #include "engine/base/result.h"
-#include "tools/guest/ext4/apply.h"
+#include "tools/guest/apply.h"
 #include "tools/guest/ext4/index.h"
-#include "tools/guest/ext4/verify.h"
 #include "tools/guest/ext4/volume.h"
 #include "tools/guest/plan.h"
+#include "tools/guest/verify.h"
 #include "tools/guest/volume.h"
 
 namespace mica::guest {

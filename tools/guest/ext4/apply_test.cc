@@ -8,7 +8,7 @@
 #include "tools/guest/ext4/apply_test_support.h"
 #include "tools/guest/ext4/diff_test_changes.h"
 #include "tools/guest/ext4/diff_test_support.h"
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 
 namespace mica::guest {
 namespace {

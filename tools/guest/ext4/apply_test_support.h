@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "tools/guest/apply.h"
 #include "tools/guest/change_set.h"
-#include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/verify.h"
 #include "tools/guest/plan.h"
+#include "tools/guest/verify.h"
 
 namespace mica::guest::testing {
 

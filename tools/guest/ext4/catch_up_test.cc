@@ -2,7 +2,7 @@
 // Catching up against carrying out from the start: what the kernel did to a copy of a master is
 // carried out on another copy, the kernel does more, and the result catches up with it. It must be
 // what the second plan says, and the VM's own tree.
-#include "tools/guest/ext4/catch_up.h"
+#include "tools/guest/catch_up.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>

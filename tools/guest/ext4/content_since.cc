@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "tools/guest/ext4/diff_content.h"
+#include "tools/guest/diff_content.h"
 
 namespace mica::guest {
 

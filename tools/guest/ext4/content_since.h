@@ -9,7 +9,7 @@
 
 #include "engine/base/range.h"
 #include "engine/base/result.h"
-#include "tools/guest/ext4/content_change.h"
+#include "tools/guest/content_change.h"
 #include "tools/guest/ext4/volume.h"
 
 namespace mica::guest {

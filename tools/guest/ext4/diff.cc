@@ -5,8 +5,8 @@
 
 #include <utility>
 
-#include "tools/guest/ext4/diff_assemble.h"
-#include "tools/guest/ext4/diff_content.h"
+#include "tools/guest/diff_assemble.h"
+#include "tools/guest/diff_content.h"
 #include "tools/guest/ext4/diff_lineage.h"
 #include "tools/guest/ext4/diff_names.h"
 

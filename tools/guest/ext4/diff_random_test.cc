@@ -6,7 +6,7 @@
 
 #include "tools/guest/ext4/diff.h"
 #include "tools/guest/ext4/random_test_support.h"
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 
 namespace mica::guest {
 namespace {

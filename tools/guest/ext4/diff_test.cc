@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "tools/guest/ext4/diff_test_support.h"
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 
 namespace mica::guest {
 namespace {

@@ -6,8 +6,8 @@
 #include "engine/async/sync_wait.h"
 #include "engine/chain_difference.h"
 #include "engine/filters/pieces_device.h"
-#include "tools/guest/ext4/walk.h"
 #include "tools/guest/mounted/check.h"
+#include "tools/guest/walk.h"
 
 namespace mica::rebase {
 

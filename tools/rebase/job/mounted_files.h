@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "tools/guest/ext4/walk_tree.h"
 #include "tools/guest/mounted/mounted_view.h"
+#include "tools/guest/walk_tree.h"
 #include "tools/rebase/job/kernel_volumes.h"
 #include "tools/rebase/job/layout.h"
 #include "tools/rebase/job/volume_files.h"

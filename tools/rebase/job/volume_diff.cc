@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "tools/guest/ext4/diff.h"
-#include "tools/guest/ext4/walk.h"
 #include "tools/guest/text.h"
+#include "tools/guest/walk.h"
 
 namespace mica::rebase {
 

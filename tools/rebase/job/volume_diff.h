@@ -8,7 +8,7 @@
 #include "tools/guest/change_set.h"
 #include "tools/guest/ext4/index.h"
 #include "tools/guest/ext4/view.h"
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 #include "tools/rebase/lineage.h"
 
 namespace mica::rebase {

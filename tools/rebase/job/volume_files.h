@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/catch_up.h"
-#include "tools/guest/ext4/verify.h"
+#include "tools/guest/apply.h"
+#include "tools/guest/catch_up.h"
+#include "tools/guest/verify.h"
 #include "tools/guest/volume.h"
 #include "tools/rebase/job/images.h"
 #include "tools/rebase/job/volume_diff.h"

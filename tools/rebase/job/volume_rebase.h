@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/guest/ext4/apply.h"
+#include "tools/guest/apply.h"
 #include "tools/rebase/job/images.h"
 #include "tools/rebase/job/kernel_volumes.h"
 #include "tools/rebase/job/layout.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/diff_content.h"
+#include "tools/guest/diff_content.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/walk_tree.h"
+#include "tools/guest/walk_tree.h"
 
 #include <fmt/core.h>
 

@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "engine/base/result.h"
-#include "tools/guest/ext4/apply.h"
-#include "tools/guest/ext4/content_change.h"
+#include "tools/guest/apply.h"
+#include "tools/guest/content_change.h"
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"

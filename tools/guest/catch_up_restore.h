@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "engine/base/result.h"
-#include "tools/guest/ext4/carried_out.h"
-#include "tools/guest/ext4/catch_up.h"
+#include "tools/guest/carried_out.h"
+#include "tools/guest/catch_up.h"
 #include "tools/guest/plan.h"
 
 namespace mica::guest {

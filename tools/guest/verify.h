@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/base/result.h"
+#include "tools/guest/apply.h"
 #include "tools/guest/change_set.h"
-#include "tools/guest/ext4/apply.h"
 #include "tools/guest/name_source.h"
 #include "tools/guest/plan.h"
 #include "tools/guest/volume.h"

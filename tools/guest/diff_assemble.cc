@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/diff_assemble.h"
+#include "tools/guest/diff_assemble.h"
 
 #include <algorithm>
 #include <iterator>

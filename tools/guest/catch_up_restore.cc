@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/catch_up_restore.h"
+#include "tools/guest/catch_up_restore.h"
 
 #include <set>
 #include <utility>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/apply_content.h"
+#include "tools/guest/apply_content.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 
-#include "tools/guest/ext4/diff_content.h"
+#include "tools/guest/diff_content.h"
 
 namespace mica::guest {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/catch_up.h"
+#include "tools/guest/catch_up.h"
 
 #include <algorithm>
 #include <iterator>
 #include <map>
 #include <set>
 
-#include "tools/guest/ext4/carried_out.h"
-#include "tools/guest/ext4/catch_up_restore.h"
+#include "tools/guest/carried_out.h"
+#include "tools/guest/catch_up_restore.h"
 #include "tools/guest/plan_lookup.h"
 
 namespace mica::guest {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/apply.h"
+#include "tools/guest/apply.h"
 
 #include <fmt/core.h>
 
@@ -7,8 +7,8 @@
 #include <set>
 #include <utility>
 
-#include "tools/guest/ext4/apply_content.h"
-#include "tools/guest/ext4/apply_names.h"
+#include "tools/guest/apply_content.h"
+#include "tools/guest/apply_names.h"
 
 namespace mica::guest {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/walk.h"
+#include "tools/guest/walk.h"
 
 #include <algorithm>
 #include <set>
 #include <unordered_map>
 
-#include "tools/guest/ext4/diff_assemble.h"
-#include "tools/guest/ext4/diff_content.h"
-#include "tools/guest/ext4/walk_tree.h"
+#include "tools/guest/diff_assemble.h"
+#include "tools/guest/diff_content.h"
+#include "tools/guest/walk_tree.h"
 
 namespace mica::guest {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/carried_out.h"
+#include "tools/guest/carried_out.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/apply_names.h"
+#include "tools/guest/apply_names.h"
 
 #include <fmt/core.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/guest/ext4/verify.h"
+#include "tools/guest/verify.h"
 
 #include <fmt/core.h>
 
@@ -8,8 +8,8 @@
 #include <set>
 #include <utility>
 
-#include "tools/guest/ext4/apply_names.h"
-#include "tools/guest/ext4/verify_object.h"
+#include "tools/guest/apply_names.h"
+#include "tools/guest/verify_object.h"
 
 namespace mica::guest {
 namespace {
