@@ -8,6 +8,7 @@ rebase without conflicts has to give.
 
 import collections
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
@@ -30,6 +32,9 @@ TIME = 1_600_000_000
 SAME_TIMES = {"var/tiny": 100, "var/block": 4096, "var/blocks": 300000}  # change without a change of size or time
 ACL = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in (
     (1, 6, 0xffffffff), (2, 4, 1234), (4, 4, 0xffffffff), (16, 4, 0xffffffff), (32, 0, 0xffffffff)))
+FS_IOC_GETFLAGS = 0x80086601
+# Encrypted, indexed, extents, verity, inline, of a project, not compressed.
+HOW_IT_IS_STORED = 0x800 | 0x1000 | 0x80000 | 0x100000 | 0x10000000 | 0x20000000 | 0x400
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service+ep
 
 Entry = collections.namedtuple("Entry", "kind mode uid gid size content mtime links device xattrs flags holes")
@@ -67,13 +72,19 @@ def put(root, name, content, mtime=TIME):
 
 
 def flags_of(path):
-    return run("lsattr", "-d", path).stdout.split()[0].translate(str.maketrans("", "", "-emNIEVP"))
+    """What chattr can set; the others say how the file system stores it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        flags, = struct.unpack("ixxxx", fcntl.ioctl(descriptor, FS_IOC_GETFLAGS, bytes(8)))
+    finally:
+        os.close(descriptor)
+    return flags & ~HOW_IT_IS_STORED
 
 
 def entry_of(path, inodes):
     facts = os.lstat(path)
     kind = stat.S_IFMT(facts.st_mode)
-    content, flags, holes = None, "", None
+    content, flags, holes = None, 0, None
     if kind == stat.S_IFREG:
         with open(path, "rb") as file:
             content = hashlib.sha256(file.read()).hexdigest()
@@ -230,13 +241,22 @@ class Volumes:
 
     KIND = MKFS = CHECK = None
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory(prefix="mica-masters-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.masters = folder.name
+        cls.v1 = os.path.join(cls.masters, "v1.raw")
+        harness.make_raw(cls.v1, DISK_BYTES)
+        run(*cls.MKFS, cls.v1)
+        with Mounted(cls.v1, cls.masters) as root:
+            furnish(root)
+        mica("seal", cls.v1)
+        cls.sides = {}  # by the change: disks that several tests use
+
     def setUp(self):
         super().setUp()
-        self.v1 = self.path("v1.raw")
-        harness.make_raw(self.v1, DISK_BYTES)
-        run(*self.MKFS, self.v1)
-        with self.mount(self.v1) as root:
-            furnish(root)
         self.vm = self.path("vm.mica")
 
     def mount(self, image, options=""):
@@ -252,16 +272,25 @@ class Volumes:
                 change(root)
         return path
 
+    def side(self, name, change, *verbs):
+        """The same, made once for all tests when it is one of the two large changes; nobody writes to it."""
+        if change not in (change_ours, change_theirs):
+            path = self.copy(name, change)
+        elif change in self.sides:
+            return self.sides[change]
+        else:
+            path = self.sides[change] = os.path.join(self.masters, name + ".raw")
+            os.rename(self.copy(name, change), path)
+        for verb in verbs:
+            mica(verb, path)
+        return path
+
     def make_vm(self, ours):
-        if not os.path.exists(self.v1 + ".mica-seal"):
-            mica("seal", self.v1)
         mica("convert", "-f", "raw", "-O", "mica", "-b", self.v1, ours, self.vm)
 
     def prepare(self, ours, theirs):
-        self.v2 = self.copy("v2", theirs)
-        ours_raw = self.copy("ours", ours)
-        mica("seal", self.v2)
-        self.make_vm(ours_raw)
+        self.v2 = self.side("v2", theirs, "seal")
+        self.make_vm(self.side("ours", ours))
 
     def rebase(self, status=0, options=None):
         options = ["--mount-volumes", self.KIND] if options is None else options
@@ -450,7 +479,7 @@ class Volumes:
 
     def test_only_root_may(self):
         self.prepare(change_ours, change_theirs)
-        for path in (self.directory, self.v1, self.v2, self.vm):
+        for path in (self.masters, self.directory, self.v1, self.v2, self.vm):
             os.chmod(path, 0o755)
         said = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.MICA, "fit", self.vm, "--onto",
                    self.v2, "--mount-volumes", self.KIND, status=1).stderr
