@@ -314,11 +314,12 @@ class Oracle:
 
     def is_explained(self, path, reported):
         """Reported itself, a losing version beside a winner, or carried along by a directory in conflict."""
-        if os.path.basename(path) in {entry.get("saved_beside") for entry in reported.values()}:
-            return True
+        beside = {entry.get("saved_beside") for entry in reported.values()}
         conflicting = {path for number in self.conflicts for path in self.all_paths(number)}
         while path:
-            if path in reported or path in conflicting or os.path.splitext(path)[0] in conflicting:
+            if path in reported or os.path.basename(path) in beside:
+                return True
+            if path in conflicting or os.path.splitext(path)[0] in conflicting:
                 return True
             path = os.path.dirname(path)
         return False
