@@ -44,6 +44,8 @@ class Volume {
   // Whether any object of this file system has room for all these attributes together. Where no
   // limit is known it has.
   [[nodiscard]] virtual bool CanHold(const Xattrs& /*xattrs*/) const { return true; }
+  // What the file system keeps of a time that any object of it is given.
+  [[nodiscard]] virtual Timestamp StoredTime(Timestamp time) const { return time; }
 };
 
 // Walks an absolute path without following symlinks; empty when a component is missing or not a

@@ -218,10 +218,12 @@ class Emitter {
       position[i] = count;
       count += needed.back() ? 1 : 0;
     }
+    const guest::Volume& target = graph_.volume(Version::kTheirs);
     guest::Plan plan;
     for (size_t i = 0; i < drafts_.size(); ++i) {
       if (!needed[i]) continue;
       PlannedObject object = std::move(drafts_[i].object);
+      object.attributes.modified = target.StoredTime(object.attributes.modified);
       for (const Slot& slot : drafts_[i].slots) {
         object.names.push_back({DirectoryFor(slot.parent, position), slot.leaf});
       }

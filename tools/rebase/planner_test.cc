@@ -387,6 +387,15 @@ TEST_F(Planner, AttributeConflictTakesOursAndTells) {
   EXPECT_EQ(r.Entry("/a").severity, Severity::kInfo);
 }
 
+TEST_F(Planner, TimesAreThoseThatTheNewMasterStores) {
+  s_.theirs.KeepWholeSeconds();
+  s_.ours.Write("/a", "ours");
+  s_.ours.Attributes("/a").modified = {1234, 5678};
+  const RebaseResult r = s_.Rebase();
+  EXPECT_EQ(r.tree.At("/a").object.attributes.modified, (guest::Timestamp{1234, 0}));
+  EXPECT_EQ(r.Entry("/a").severity, Severity::kInfo);
+}
+
 TEST_F(Planner, RootDirectoryAttributes) {
   s_.ours.Attributes("/").mode = 0711;
   const RebaseResult r = s_.Rebase();

@@ -165,6 +165,14 @@ Result<std::vector<ByteRange>> Ext4Volume::StoredRanges(uint64_t inode) {
   return StoredRangesOf(cached_map_, fs_->blocksize, size);
 }
 
+Timestamp Ext4Volume::StoredTime(Timestamp time) const {
+  // Fractions, and the bits for what is after 2038, stand behind the first 128 bytes.
+  if (EXT2_INODE_SIZE(fs_->super) > EXT2_GOOD_OLD_INODE_SIZE) return time;
+  constexpr int64_t kFirst = std::numeric_limits<int32_t>::min();
+  constexpr int64_t kLast = std::numeric_limits<int32_t>::max();
+  return {std::clamp(time.seconds, kFirst, kLast), 0};
+}
+
 bool Ext4Volume::CanHold(const Xattrs& xattrs) const {
   if (xattrs.empty()) return true;
   return ext2fs_has_feature_xattr(fs_->super) &&

@@ -47,6 +47,7 @@ class Ext4Volume final : public Volume {
   Result<size_t> Read(uint64_t inode, uint64_t offset, Bytes buffer) override;
   Result<std::vector<ByteRange>> StoredRanges(uint64_t inode) override;
   [[nodiscard]] bool CanHold(const Xattrs& xattrs) const override;
+  [[nodiscard]] Timestamp StoredTime(Timestamp time) const override;
 
   // For the parts of tools/guest/ext4 that work on the file system below its files. `fs` has its
   // bitmaps loaded when the volume is open for writing.

@@ -301,6 +301,25 @@ TEST_F(WriterTest, InlineDataGivesWayToAttributes) {
   EXPECT_EQ(Must(after().List(Inode(after(), "/d"))).size(), 1u);
 }
 
+TEST_F(WriterTest, SmallInodesKeepWholeSecondsUntil2038) {
+  for (const char* options : {"-t ext4 -b 4096 -I 128", "-t ext4 -b 4096 -I 256"}) {
+    Make(options);
+    NewObject object = MakeNew(ObjectKind::kRegular);
+    std::map<uint64_t, Timestamp> stored;
+    for (const int64_t seconds : {int64_t{-5}, int64_t{1'600'000'000}, int64_t{5'000'000'000}}) {
+      object.attributes.modified = {seconds, 987'654'321};
+      const Timestamp time = before().StoredTime(object.attributes.modified);
+      EXPECT_EQ(time == object.attributes.modified, std::string_view(options).ends_with("256"));
+      object.attributes.modified = time;
+      stored[Must(writer().Create({kRoot, fmt::format("f{}", seconds)}, object))] = time;
+    }
+    Finish();
+    for (const auto& [inode, time] : stored) {
+      EXPECT_EQ(Must(after().Stat(inode)).attributes.modified, time);
+    }
+  }
+}
+
 TEST_F(WriterTest, AFileSystemWithoutAttributesHoldsNone) {
   Make("-t ext4 -b 4096 -O ^ext_attr");
   EXPECT_TRUE(before().CanHold({}));

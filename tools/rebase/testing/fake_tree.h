@@ -58,6 +58,11 @@ class FakeTree {
   // An object holds so many bytes of names and values of extended attributes.
   void LimitXattrs(size_t bytes) { xattr_bytes_max_ = bytes; }
   [[nodiscard]] bool CanHold(const guest::Xattrs& xattrs) const;
+  // It keeps times without their fractions.
+  void KeepWholeSeconds() { whole_seconds_ = true; }
+  [[nodiscard]] guest::Timestamp StoredTime(guest::Timestamp time) const {
+    return {time.seconds, whole_seconds_ ? 0 : time.nanoseconds};
+  }
 
  private:
   struct Place {
@@ -71,6 +76,7 @@ class FakeTree {
   uint32_t next_generation_ = 1;
   int64_t clock_ = 1000;
   size_t xattr_bytes_max_ = SIZE_MAX;
+  bool whole_seconds_ = false;
 };
 
 // By object identity, as the delta-bounded diff gives it.
@@ -88,6 +94,9 @@ class FakeVolume final : public guest::Volume {
   Result<std::vector<ByteRange>> StoredRanges(uint64_t inode) override;
   [[nodiscard]] bool CanHold(const guest::Xattrs& xattrs) const override {
     return tree_.CanHold(xattrs);
+  }
+  [[nodiscard]] guest::Timestamp StoredTime(guest::Timestamp time) const override {
+    return tree_.StoredTime(time);
   }
 
  private:
