@@ -31,6 +31,7 @@ CALLS = ("pwrite64", "pwritev", "pwritev2", "fsync", "fdatasync", "rename", "ren
 WRITTEN = "vm.mica.rebasing.d/report.jsonl"
 FAULTS = ("error=EIO", "error=ENOSPC", "signal=KILL")
 DONE = 3  # the VMs here have conflicts
+SECONDS_MAX, TIMED_OUT = 60, 124
 
 
 class Place:
@@ -211,8 +212,8 @@ class Faults:
 
     def traced(self, *options):
         self.place.restore(self.begin)
-        return subprocess.run(["strace", "-f", "-qq", "-o", self.place.pool.path("strace.log"), *options, *self.command],
-                              capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(["timeout", str(SECONDS_MAX), "strace", "-f", "-qq", "-o", self.place.pool.path("strace.log"),
+                               *options, *self.command], capture_output=True, text=True, check=False)
 
     def count_calls(self, *options):
         """The most that any one process makes of each call."""
@@ -240,6 +241,8 @@ class Faults:
 
     def try_point(self, call, number, fault):
         result = self.traced(*self.options(call), "-e", f"inject={call}:{fault}:when={number}")
+        if result.returncode == TIMED_OUT:
+            return f"it takes more than {SECONDS_MAX} s"
         try:
             self.kind.judge(result.returncode)
         except AssertionError as problem:
