@@ -183,19 +183,30 @@ class Staged(RebasedVm):
                 self.expect_finished(tree)
                 self.restore()
 
-    def test_a_worker_tells_its_request_from_the_word_that_follows(self):
-        """A VM that is off at once is told to a worker that has not read its request yet."""
-        request = {"role": "build", "parent": os.getpid(), "vm": self.path("nothing"), "onto": self.pool.v2,
-                   "staged": "before", "delta": self.path("new"), "delta_before": self.path("old"),
-                   "work": self.directory}
+    def run_worker(self, **request):
+        """A worker that waits for the VM, told that it is off before it has read its request."""
+        work = self.path("work")
+        os.mkdir(work)
+        request |= {"role": "build", "parent": os.getpid(), "onto": self.pool.v2, "work": work}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             ours.send(json.dumps(request).encode())
             ours.send(b"!")
-            worker = subprocess.run([harness.MICA, "worker", "--io=blocking"], stdin=theirs, capture_output=True,
-                                    text=True, timeout=60, check=False)
+            return subprocess.run([harness.MICA, "worker", "--io=blocking"], stdin=theirs, capture_output=True,
+                                  text=True, timeout=60, check=False)
+
+    def test_a_worker_tells_its_request_from_the_word_that_follows(self):
+        worker = self.run_worker(vm=self.path("nothing"), staged="before", delta=self.path("new"),
+                                 delta_before=self.path("old"))
         self.assertEqual(worker.returncode, 0, worker.stderr)
         self.assertTrue(worker.stdout.startswith("misfit "), worker.stdout)
+
+    def test_a_worker_that_starts_late_may_write_the_delta_under_its_new_name(self):
+        self.stage()
+        os.rename(self.vm + ".staged-1", self.vm + ".rebasing")
+        worker = self.run_worker(vm=self.vm, staged="mica-staged-1", delta=self.vm + ".rebasing",
+                                 delta_before=self.vm + ".staged-1")
+        self.assertEqual((worker.returncode, worker.stdout), (3, "good"), worker.stderr)
 
     def test_refuses_what_makes_no_sense(self):
         for arguments in (("--stage", "-o", "x"), ("--stage", "--report", "x"), ("--unstage", "-o", "x")):

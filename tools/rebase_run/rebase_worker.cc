@@ -133,9 +133,10 @@ Result<void> Confine(const WorkerRequest& request) {
   rights.execute = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};  // e2fsck and its libraries
   rights.write = {"/dev/null"};
   if (request.role == WorkerRole::kBuild) {
-    // The right is to the file and stays with it when its name changes.
-    const bool waits = !request.delta_before.empty();
-    rights.write.emplace_back(waits ? request.delta_before : request.delta);
+    // The right is to the file and stays with it when its name changes. That can happen now: in
+    // this order it is found under one of its names.
+    if (!request.delta_before.empty()) rights.write.emplace_back(request.delta_before);
+    rights.write.emplace_back(request.delta);
   }
   if (!request.work.empty()) rights.write.emplace_back(request.work);
   TRY(AllowOnlyFiles(rights));
