@@ -6,7 +6,7 @@
 #
 #   --preset   the build to test (default release)
 #   -L         only tests with a label that matches, e.g. 'unit|tidy'; ctest's own -L
-#   -j         tests and compilers at once (default: number of processors)
+#   -j         compilers at once (default: number of processors); one test more, as tests wait much
 #
 # With CI=true in the environment warnings are errors, and a test that skips is a failure.
 set -euo pipefail
@@ -40,6 +40,6 @@ cmake --build "$build" -j "$jobs"
 results=$PWD/$build/test-results.xml
 rm -f "$results"
 status=0
-ctest --test-dir "$build" --output-on-failure --schedule-random -j "$jobs" --output-junit "$results" \
+ctest --test-dir "$build" --output-on-failure --schedule-random -j "$((jobs + 1))" --output-junit "$results" \
   ${labels:+-L "$labels"} "$@" || status=$?
 exec /usr/bin/python3 tests/support/summary.py "$results" "$status" "$ci"
