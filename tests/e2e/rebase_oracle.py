@@ -10,11 +10,15 @@ somewhere in the result unless the report says otherwise.
 import collections
 import json
 import os
+import struct
 
 ROOT = 0
+ACCESS_LIST = "system.posix_acl_access"
+ACL_USER_OBJ, ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER = 0x01, 0x04, 0x10, 0x20
 PLAIN_ATTRIBUTES = ("kind", "mode", "uid", "gid")
 AMBIGUOUS = "it may be either of two objects"
 IN_CONFLICT = "its directory is in conflict"
+MAY_COLLIDE = "an object in conflict may have its name"
 
 Object = collections.namedtuple("Object", "paths places entry text")  # places: {(parent number, leaf)}
 
@@ -106,6 +110,18 @@ def merge_keys(base, ours, theirs):
     return {key: value for key, value in merged.items() if value is not None}
 
 
+def with_mode(xattrs, mode):
+    """An access list has the mode in it: what chmod does where the one is of one side and the other of the other."""
+    if ACCESS_LIST not in xattrs:
+        return xattrs
+    value = bytearray.fromhex(xattrs[ACCESS_LIST])
+    entries = {struct.unpack_from("<H", value, at)[0]: at for at in range(4, len(value), 8)}  # by tag
+    group = ACL_MASK if ACL_MASK in entries else ACL_GROUP_OBJ
+    for tag, shift in ((ACL_USER_OBJ, 6), (group, 3), (ACL_OTHER, 0)):
+        struct.pack_into("<H", value, entries[tag] + 2, mode >> shift & 7)
+    return xattrs | {ACCESS_LIST: value.hex()}
+
+
 def merge_lines(base, ours, theirs):
     """Lines are only ever replaced. Changes of the two sides on neighbouring lines are a conflict."""
     lines = [text.splitlines(keepends=True) if text is not None else None for text in (base, ours, theirs)]
@@ -184,7 +200,7 @@ class Oracle:
     def merge_attributes(self, base, ours, theirs):
         entries = base.entry, ours.entry, theirs.entry
         attributes = {name: three_way(*(getattr(entry, name) for entry in entries)) for name in PLAIN_ATTRIBUTES}
-        attributes["xattrs"] = merge_keys(*(entry.xattrs for entry in entries))
+        attributes["xattrs"] = with_mode(merge_keys(*(entry.xattrs for entry in entries)), attributes["mode"])
         if attributes["xattrs"] not in map(json.loads, (ours.entry.xattrs, theirs.entry.xattrs)) and not self.fits(
                 attributes["xattrs"]):
             raise Conflict
@@ -215,7 +231,15 @@ class Oracle:
                 found |= number not in self.conflicts
                 self.conflicts.setdefault(number, "another object has its name")
                 self.rivals[number].update(group)
+        for number in list(self.conflicts):
+            for place in self.places_of_sides(number):
+                for rival in holders[place]:
+                    found |= rival not in self.conflicts
+                    self.conflicts.setdefault(rival, MAY_COLLIDE)
         return found
+
+    def places_of_sides(self, number):
+        return set().union(*(side.objects[number].places for side in (self.ours, self.theirs) if number in side.objects))
 
     def find_missing_parents(self):
         """What lies in a directory that one side deleted keeps it; what lies in a directory that is in
@@ -275,8 +299,7 @@ class Oracle:
             return set()
         places = set(self.expected[number][0])
         if number in self.conflicts:
-            places.update(*(side.objects[number].places for side in (self.ours, self.theirs)
-                            if number in side.objects))
+            places |= self.places_of_sides(number)
         return {os.path.join(path, leaf) for parent, leaf in places
                 for path in self.possible_paths(parent, depth + 1)}
 
@@ -302,12 +325,20 @@ class Oracle:
             explained |= paths | self.possible_paths(number)
             for rival in self.rivals[number]:
                 paths |= self.all_paths(rival)
-            if not self.is_named(paths, reported) and why not in (AMBIGUOUS, IN_CONFLICT):
+            if self.is_named(paths, reported) or why in (AMBIGUOUS, IN_CONFLICT):
+                continue
+            if why != MAY_COLLIDE or not self.is_as_expected(number, result, result_texts):
                 problems.append(f"{sorted(paths)}: {why}, and the report does not name it")
         problems += self.find_lost_content(result, reported)
         problems += [f"{path}: from nowhere" for path in sorted(set(result) - explained)
                      if not self.is_explained(path, reported)]
         return problems + self.false_alarms(reported)
+
+    def is_as_expected(self, number, result, result_texts):
+        attributes = self.expected[number][1] or {}
+        paths = self.possible_paths(number)
+        return any(path in result and not self.compare(path, attributes, result[path], result_texts.get(path))
+                   for path in paths)
 
     def is_named(self, paths, reported):
         return any(path in reported for path in paths)
