@@ -291,17 +291,17 @@ class Oracle:
             return leaf
         return os.path.join(self.path_of(min(self.expected[parent][0])), leaf)
 
-    def possible_paths(self, number, depth=0):
+    def possible_paths(self, number, below=frozenset()):
         """Where an object in conflict may be: wherever either side has it, in directories as they end up."""
         if number == ROOT:
             return {""}
-        if depth > 50 or number not in self.expected:
+        if number in below or number not in self.expected:
             return set()
         places = set(self.expected[number][0])
         if number in self.conflicts:
             places |= self.places_of_sides(number)
         return {os.path.join(path, leaf) for parent, leaf in places
-                for path in self.possible_paths(parent, depth + 1)}
+                for path in self.possible_paths(parent, below | {number})}
 
     def all_paths(self, number):
         return {path for tree in self.trees if number in tree.objects for path in tree.objects[number].paths}
