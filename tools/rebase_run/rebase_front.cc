@@ -113,13 +113,14 @@ Result<std::unique_ptr<DeltaBuilder>> WorkAhead(const Context& context,
 }
 
 // Nobody has the VM's image open.
-Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request,
+Result<Rebased> RebaseHeld(Context& context, const RebaseRequest& request, const VmHolder& holder,
                            std::unique_ptr<rebase::RebaseSwitch> change,
                            std::unique_ptr<DeltaBuilder> builder) {
   TRY(change->TakeVm());
   if (!change->staged()) builder.reset();
+  // Of a VM that was served that was done before.
+  if (!holder.is_served()) TRY(PrepareForAll(context, {request.vm}, request, change->work()));
   if (!builder) {
-    TRY(PrepareForAll(context, {request.vm}, request, change->work()));
     ASSIGN(builder, DeltaBuilder::Start(context, BuildRequest(context, request, *change)));
   }
   ASSIGN(const BuildEnd end, builder->Run([&] { return change->StartOver(); }));
@@ -207,7 +208,8 @@ Result<ExitStatus> RunRebase(Context& context, const RebaseRequest& request) {
     ASSIGN(ahead, WorkAhead(context, request, *change));
   }
   TRY(holder.Hold(std::chrono::seconds(request.wait_seconds)));
-  Result<Rebased> rebased = RebaseHeld(context, request, std::move(change), std::move(ahead));
+  Result<Rebased> rebased =
+      RebaseHeld(context, request, holder, std::move(change), std::move(ahead));
   const Result<void> released = holder.Release();
   if (request.output.empty()) {
     const Result<void> cleared = ClearStaged(context, request, rebased);
