@@ -5,8 +5,6 @@
 //
 // The input says what is written over the VM's volume: one byte for the kind of file system, then
 // records of a form (1 byte), a place (3 bytes, modulo the volume's size) and what the form needs.
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -20,6 +18,7 @@
 #include "engine/async/sync_wait.h"
 #include "engine/base/check.h"
 #include "tests/support/memory_device.h"
+#include "tools/cli/scratch_folder.h"
 #include "tools/guest/ext4/apply_and_verify.h"
 #include "tools/guest/ext4/view.h"
 #include "tools/rebase/job/volume_diff.h"
@@ -41,9 +40,6 @@ constexpr uint64_t kOverlayBytes = 64 << 20;
 class Workshop {
  public:
   Workshop() {
-    char name[] = "/tmp/mica-fuzz-XXXXXX";
-    MICA_CHECK(::mkdtemp(name) != nullptr);
-    folder_ = name;
     ::setenv("E2FSPROGS_FAKE_TIME", "1700000000", 1);
     Text("small", "a few words\n");
     Text("large", std::string(70'000, 'l'));
@@ -53,9 +49,6 @@ class Workshop {
     Text("our_accounts", accounts + "user:x:1000:1000::/home:/bin/sh\n");
     Text("their_accounts", accounts + "daemon:x:100:100::/:/bin/false\n");
   }
-  ~Workshop() { std::filesystem::remove_all(folder_); }
-  Workshop(const Workshop&) = delete;
-  Workshop& operator=(const Workshop&) = delete;
 
   void MakeFs(const std::string& image, const std::string& options) const {
     Run("mke2fs -q -F " + options +
@@ -84,7 +77,8 @@ class Workshop {
     MICA_CHECK(std::system(("cd " + folder_.string() + " && " + command).c_str()) == 0);
   }
 
-  path folder_;
+  ScratchFolder scratch_ = ScratchFolder::Make().value();
+  path folder_ = scratch_.path();
 };
 
 constexpr const char* kBaseCommands = R"(mkdir /etc

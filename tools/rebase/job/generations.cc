@@ -30,7 +30,8 @@ Async<bool> Exists(Host& host, path name) {
 Async<bool> SameFile(Host& host, path one, path other) {
   const Result<FileStat> a = co_await host.Stat(one);
   const Result<FileStat> b = co_await host.Stat(other);
-  co_return a&& b && a->id == b->id;
+  const bool same = a && b && a->id == b->id;
+  co_return same;
 }
 
 // The highest number in use, 0 when there is none. Lower ones may have been deleted. A second name
